@@ -1,0 +1,281 @@
+"""The command line: one command per verb, no logic. Heavy imports happen inside a command only."""
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asr_analogy.errors import AnalogyError, Interrupted, RecipeError
+
+if TYPE_CHECKING:
+    from asr_analogy.recipe import Recipe
+    from asr_analogy.workspace import Step, Workspace
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=(
+    "Adapt a speech recogniser to a domain from text alone: merged = C + scale * (B - A)."
+))  # fmt: skip
+
+RecipeFile = Annotated[
+    Path, typer.Argument(help="recipe (YAML); a shipped one may be named, e.g. recipes/quickstart.yaml")
+]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="override a recipe key, e.g. --set merge.scale=0.5")
+]
+Place = Annotated[Path | None, typer.Option(help="folder of the run  [default: runs/<recipe name>]")]
+Force = Annotated[bool, typer.Option(help="replace what was made from other inputs")]
+DryRun = Annotated[bool, typer.Option(help="print the plan and its cost, do nothing, load no weights")]
+AsJson = Annotated[bool, typer.Option("--json", help="print machine-readable output on stdout")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="say more on stderr")]
+Arms = Annotated[list[str], typer.Option("--arm", help="train only this arm (may be given again)")]
+
+STAGES = ("prepare", "train", "merge", "eval", "report")
+
+
+def _stage(
+    names: Sequence[str],
+    path: Path,
+    overrides: Sequence[str],
+    place: Path | None,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+    verbose: bool,
+    only: Sequence[str] = (),
+) -> None:
+    from asr_analogy.recipe import Recipe
+    from asr_analogy.workspace import Step, Workspace
+
+    _logging(verbose)
+    recipe = Recipe.load(path, overrides)
+    workspace = Workspace(place or Path("runs") / recipe.name)
+    if dry_run:
+        _show_plan(recipe, workspace, as_json)
+        return
+    with workspace.locked():
+        for name in names:
+            _call(name, recipe, workspace, force, only)
+    if "report" in names:
+        _show_report(recipe, workspace, as_json)
+    elif as_json:
+        print(json.dumps({"workspace": str(workspace.root), "done": list(names)}))
+
+
+def _call(name: str, recipe: "Recipe", workspace: "Workspace", force: bool, only: Sequence[str]) -> None:
+    if name == "prepare":
+        from asr_analogy.stages.prepare import prepare
+
+        prepare(recipe, workspace, force)
+    elif name == "train":
+        from asr_analogy.stages.train import train
+
+        train(recipe, workspace, only, force)
+    elif name == "merge":
+        from asr_analogy.stages.merge import merge
+
+        merge(recipe, workspace, force)
+    elif name == "eval":
+        from asr_analogy.stages.evaluate import evaluate
+
+        evaluate(recipe, workspace, force)
+    else:
+        from asr_analogy.stages.report import report
+
+        report(recipe, workspace, force)
+
+
+def _plan(recipe: "Recipe", workspace: "Workspace") -> "list[Step]":
+    from asr_analogy.stages import evaluate, merge, prepare, train
+
+    prepared = prepare.estimate(recipe, workspace)
+    hours = {step.name.removeprefix("prepared/"): step.audio_hours for step in prepared}
+    trained = train.estimate(recipe, workspace, hours)
+    return [*prepared, *trained, *merge.estimate(recipe, workspace), *evaluate.estimate(recipe, workspace, hours)]
+
+
+def _show_plan(recipe: "Recipe", workspace: "Workspace", as_json: bool) -> None:
+    steps = _plan(recipe, workspace)
+    todo = [step for step in steps if not step.done]
+    totals = {name: round(sum(getattr(step, name) for step in todo), 2) for name in ("seconds", "megabytes")}
+    if as_json:
+        print(json.dumps({"workspace": str(workspace.root), "steps": [vars(step) for step in steps], **totals}))
+        return
+    print(f"{workspace.root}: {len(steps) - len(todo)} of {len(steps)} folders are there")
+    for step in steps:
+        hours = f"{step.audio_hours:.2f} h" if step.audio_hours else ""
+        cost = "" if step.done else f"about {step.seconds:.0f} s, {step.megabytes:.1f} MB"
+        print(f"  {'done' if step.done else 'run ':4}  {step.name:38} {hours:>8}  {cost}  {step.detail}".rstrip())
+    print(f"to do: about {totals['seconds']:.0f} s on this machine, {totals['megabytes']:.0f} MB of disk")
+
+
+def _show_report(recipe: "Recipe", workspace: "Workspace", as_json: bool) -> None:
+    from asr_analogy.stages.report import HEADINGS, files, report, rows, title
+
+    found = report(recipe, workspace)
+    if as_json:
+        print(json.dumps(found))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    for name, test in found["tests"].items():
+        table = Table(title=title(name, test), title_justify="left", box=box.SIMPLE_HEAD)
+        for heading in HEADINGS:
+            table.add_column(heading, justify="left" if heading == "system" else "right")
+        for cells in rows(test):
+            table.add_row(*cells)
+        console.print(table)
+    console.print(found["verdict"], soft_wrap=True)
+    print(f"report: {files(workspace)[1]}")
+
+
+def _logging(verbose: bool) -> None:
+    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
+    logging.getLogger("asr_analogy").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+@app.command(help="Do everything: prepare, train, merge, eval, report. Finished parts are skipped.")
+def run(
+    recipe: RecipeFile,
+    set_: Overrides = [],
+    workspace: Place = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:  # noqa: B006
+    _stage(STAGES, recipe, set_, workspace, force, dry_run, as_json, verbose)
+
+
+@app.command(help="Speak the texts and read the recordings: the corpora of all arms and tests.")
+def prepare(
+    recipe: RecipeFile,
+    set_: Overrides = [],
+    workspace: Place = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:  # noqa: B006
+    _stage(["prepare"], recipe, set_, workspace, force, dry_run, as_json, verbose)
+
+
+@app.command(help="Fine-tune the base once per arm.")
+def train(
+    recipe: RecipeFile,
+    arm: Arms = [],
+    set_: Overrides = [],
+    workspace: Place = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:  # noqa: B006
+    _stage(["train"], recipe, set_, workspace, force, dry_run, as_json, verbose, arm)
+
+
+@app.command(
+    help="C + scale * (B - A): of a recipe's arms, or of any three model folders with --to, --plus, --minus, --out."
+)
+def merge(
+    recipe: Annotated[Path | None, typer.Argument(help="recipe (YAML); leave out to merge folders")] = None,
+    to: Annotated[str | None, typer.Option(help="folders: the model C that the vector is added to")] = None,
+    plus: Annotated[str | None, typer.Option(help="folders: the model B, trained on real speech")] = None,
+    minus: Annotated[str | None, typer.Option(help="folders: the model A, trained on synthetic speech")] = None,
+    scale: Annotated[float | None, typer.Option(help="folders: coefficient on B - A  [default: 0.3]")] = None,
+    out: Annotated[Path | None, typer.Option(help="folders: the folder to write")] = None,
+    set_: Overrides = [], workspace: Place = None, force: Force = False, dry_run: DryRun = False, as_json: AsJson = False, verbose: Verbose = False,  # noqa: B006
+) -> None:  # fmt: skip
+    folders = {"--to": to, "--plus": plus, "--minus": minus, "--out": out}
+    if recipe is not None:
+        given = [name for name, value in {**folders, "--scale": scale}.items() if value is not None]
+        if given:
+            raise RecipeError(
+                f"merge: {given[0]} merges folders and goes without a recipe; for a recipe use --set merge.scale=0.5"
+            )
+        _stage(["merge"], recipe, set_, workspace, force, dry_run, as_json, verbose)
+        return
+    missing = [name for name, value in folders.items() if value is None]
+    if missing:
+        raise RecipeError(f"merge: {missing[0]} is missing; give a recipe, or all of --to, --plus, --minus and --out")
+    from asr_analogy.recipe import Merge
+    from asr_analogy.stages.merge import merge_folders
+
+    _logging(verbose)
+    scale = Merge().scale if scale is None else scale
+    if dry_run:
+        print(f"would write {out} = {to} + {scale:g} * ({plus} - {minus})")
+        return
+    assert to and plus and minus and out
+    merge_folders(to, plus, minus, scale, out, force)
+    print(json.dumps({"out": str(out), "scale": scale}) if as_json else f"merged: {out}")
+
+
+@app.command("eval", help="Transcribe the test sets with base, B, C, merged (and the oracle), then score.")
+def evaluate(
+    recipe: RecipeFile,
+    set_: Overrides = [],
+    workspace: Place = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:  # noqa: B006
+    _stage(["eval"], recipe, set_, workspace, force, dry_run, as_json, verbose)
+
+
+@app.command(help="Show the table and write report.md and report.json.")
+def report(
+    recipe: RecipeFile,
+    set_: Overrides = [],
+    workspace: Place = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:  # noqa: B006
+    _stage(["report"], recipe, set_, workspace, force, dry_run, as_json, verbose)
+
+
+@contextmanager
+def _signals() -> Any:
+    """SIGTERM ends a command as Ctrl-C does."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: user errors end in one line on stderr and the exit code of their kind."""
+    run_app: Callable[..., Any] = app
+    try:
+        with _signals():
+            run_app(list(arguments) if arguments is not None else None)
+    except AnalogyError as error:
+        print(f"asr-analogy: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("asr-analogy: stopped; the same command goes on from where it stood", file=sys.stderr)
+        sys.exit(Interrupted.exit_code)
+    except MemoryError:
+        print(
+            "asr-analogy: out of memory; lower train.batch or evaluate.batch, e.g. --set train.batch=4", file=sys.stderr
+        )
+        sys.exit(5)
+
+
+if __name__ == "__main__":
+    main()

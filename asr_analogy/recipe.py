@@ -1,0 +1,220 @@
+"""The recipe: one YAML file that describes an experiment. The only place where an option and its default exist.
+
+The same names hold in YAML, in `--set a.b=c` and in Python (`Recipe.load(path, ["train.steps=100"])`).
+"""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from asr_analogy.errors import MissingError, RecipeError
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""Where recipes/, tts/ and data/ stand in an installed package; in a checkout they stand beside the package."""
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Options):
+    """Where utterances come from: exactly one of hub, manifest, audiofolder, parquet or simulate.
+
+    `simulate` names a room of asr_analogy.speech.rooms: `text` is then read by `voices` into that room, which makes a
+    stand-in for recordings, and is called so wherever it is shown.
+    """
+
+    hub: str | None = Field(None, description="data set id on the Hugging Face hub")
+    config: str | None = Field(None, description="hub: configuration of the data set")
+    split: str | None = Field(None, description="hub: split of the data set")
+    manifest: Path | None = Field(None, description='JSON lines with "audio" (or "audio_filepath") and "text"')
+    audiofolder: Path | None = Field(
+        None, description="folder of sound files, each with a .txt beside it, or with a metadata.csv"
+    )
+    parquet: Path | None = Field(None, description="Parquet file or folder with the columns audio and text")
+    simulate: str | None = Field(None, description="room: a stand-in is spoken by `voices` in this room")
+    text: Path | None = Field(
+        None, description="simulate: the sentences; general.real takes general.text if none is given"
+    )
+    voices: str | None = Field(None, description="simulate: voice card of the stand-in speakers")
+    audio_column: str = Field("audio", description="name of the audio column")
+    text_column: str = Field("text", description="name of the transcript column")
+    where: dict[str, str | int | list[str | int]] = Field(
+        {}, description="keep rows whose column has this value (or one of these)"
+    )
+    limit: int | None = Field(None, gt=0, description="use at most so many utterances")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Source":
+        kinds = [
+            kind
+            for kind in ("hub", "manifest", "audiofolder", "parquet", "simulate")
+            if getattr(self, kind) is not None
+        ]
+        if len(kinds) != 1:
+            raise ValueError(
+                f"give exactly one of hub, manifest, audiofolder, parquet, simulate (given: {', '.join(kinds) or 'none'})"
+            )
+        if self.simulate is not None and self.voices is None:
+            raise ValueError("simulate needs voices, a card of stand-in speakers")
+        return self
+
+
+class General(Options):
+    """Where real speech exists: the arms general-synthetic (A) and general-real (B) are paired on its sentences."""
+
+    real: Source = Field(description="real speech with transcripts, or a stand-in")
+    text: Path | None = Field(None, description="the sentences of a simulated general.real")
+    test: Source | None = Field(None, description="general test set, to see what adaptation makes the model forget")
+
+
+class Domain(Options):
+    """The user's domain: text to adapt to, speech to judge the result on."""
+
+    text: Path = Field(description="domain text: file, folder or glob")
+    test: Source = Field(description="domain test set")
+    real: Source | None = Field(None, description="real domain training speech, if any: trains the oracle arm")
+
+
+class Prepare(Options):
+    voices_per_sentence: int = Field(1, gt=0, description="how many voices of the card speak each sentence")
+    longest: float = Field(
+        28.0, gt=0, description="seconds; longer utterances are dropped (and so are those over the base's window)"
+    )
+    sentences: int | None = Field(None, gt=0, description="use at most so many sentences of each text")
+    workers: int = Field(0, ge=0, description="synthesis processes; 0 takes one per core")
+
+
+class Train(Options):
+    steps: int = Field(1000, gt=0, description="optimiser steps of every arm")
+    batch: int = Field(16, gt=0, description="utterances per forward pass")
+    accumulate: int = Field(1, gt=0, description="forward passes per optimiser step")
+    rate: float = Field(1e-5, gt=0, description="peak learning rate of AdamW")
+    warmup: int = Field(50, ge=0, description="steps of linear warm-up; the rate then falls linearly to zero")
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="autocast type; auto takes bf16 where the device computes in it"
+    )
+    freeze: list[str] = Field([], description="parameters whose name begins so stay as in the base")
+    checkpoint_minutes: float = Field(
+        5.0, ge=0, description="minutes between checkpoints; 0 writes one after every step"
+    )
+
+
+class Merge(Options):
+    scale: float = Field(0.3, description="coefficient on the Synthetic2Real vector")
+
+
+class Evaluate(Options):
+    batch: int = Field(32, gt=0, description="utterances decoded together")
+    draws: int = Field(10_000, gt=0, description="bootstrap draws of every interval")
+    group: Literal["utterance", "speaker"] = Field("utterance", description="what the bootstrap draws")
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class Recipe(Options):
+    """One experiment. Load it with `Recipe.load`, which also resolves its paths."""
+
+    name: Name = Field(description="names the workspace runs/<name>")
+    base: str = Field(description="the pretrained recogniser: hub id or folder")
+    language: str = Field("en", description="language of all text and speech, as Whisper abbreviates it")
+    voices: str = Field("espeak", description="voice card of both synthetic arms")
+    general: General
+    domain: Domain
+    prepare: Prepare = Prepare()
+    train: Train = Train()
+    merge: Merge = Merge()
+    evaluate: Evaluate = Evaluate()
+    seed: int = 1
+
+    @model_validator(mode="after")
+    def _general_text(self) -> "Recipe":
+        real = self.general.real
+        if real.simulate and not (real.text or self.general.text):
+            raise ValueError("general.real is simulated and needs sentences: give general.text")
+        for key, source in {
+            "domain.test": self.domain.test,
+            "domain.real": self.domain.real,
+            "general.test": self.general.test,
+        }.items():
+            if source is not None and source.simulate and source.text is None:
+                raise ValueError(f"{key} is simulated and needs sentences: give {key}.text")
+        return self
+
+    @classmethod
+    def load(cls, path: Path | str, overrides: Sequence[str] = ()) -> "Recipe":
+        """Read a YAML recipe, apply `key.path=value` overrides and check it. Raises RecipeError listing every fault."""
+        file = shipped(path)
+        if not file.is_file():
+            raise MissingError(f"{path}: no such recipe; the shipped ones are in {shipped('recipes')}")
+        try:
+            data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+        if not isinstance(data, dict):
+            raise RecipeError(f"{path}: a recipe is a mapping of keys to values")
+        for override in overrides:
+            _assign(data, override)
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise RecipeError(f"{path}: " + "; ".join(_fault(fault) for fault in error.errors())) from error
+
+
+def shipped(path: Path | str) -> Path:
+    """Return `path` if it exists, else the file or folder of that name that ships with the package, else `path`."""
+    given = Path(path)
+    if given.exists() or given.is_absolute():
+        return given
+    for root in (SHIPPED, Path(__file__).parent.parent):
+        if (root / given).exists():
+            return root / given
+    return given
+
+
+def _assign(data: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator or not key:
+        raise RecipeError(f"--set {override}: write --set key.path=value")
+    *parents, last = key.split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise RecipeError(f"--set {override}: {parent} is a single value and has no keys below it")
+    try:
+        data[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override}: the value is not valid YAML") from error
+
+
+def _fault(fault: Any) -> str:
+    """One validation fault as `key: what is wrong`, with the nearest known key for an unknown one."""
+    place = [str(part) for part in fault["loc"]]
+    key = ".".join(place) or "recipe"
+    if fault["type"] == "extra_forbidden":
+        known = _keys_at(place[:-1])
+        near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+        return f"{key}: unknown key; {hint}"
+    if fault["type"] == "missing":
+        return f"{key}: is required"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[0].lower() + message[1:]}" + (
+        f" (got {fault['input']!r})" if fault["type"] != "value_error" else ""
+    )
+
+
+def _keys_at(place: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = Recipe
+    for part in place:
+        annotation = model.model_fields[part].annotation
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        model = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+    return list(model.model_fields)

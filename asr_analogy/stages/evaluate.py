@@ -1,0 +1,193 @@
+"""evaluate: transcribe the test sets first, score the transcripts afterwards.
+
+Hypotheses are kept, so scoring can be run again (another normaliser, more draws) without a model.
+"""
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asr_analogy.asr.cost import seconds
+from asr_analogy.asr.family import find, open_recogniser
+from asr_analogy.errors import DataError
+from asr_analogy.progress import progress
+from asr_analogy.recipe import Recipe
+from asr_analogy.speech.corpus import read_corpus
+from asr_analogy.text.scoring import (
+    NORMALISER,
+    Counts,
+    bootstrap,
+    count_characters,
+    count_words,
+    paired_bootstrap,
+    raw,
+    total,
+)
+from asr_analogy.workspace import Folder, Step, Workspace, content, digest, read_record, write_whole
+
+log = logging.getLogger("asr_analogy")
+
+BASE, BASELINE = "base", "domain-synthetic"
+SYSTEMS = (BASE, "general-real", BASELINE, "merged", "domain-real")
+"""Systems in the order of the table; the last is the oracle and is there only if its arm was trained."""
+TESTS = ("domain-test", "general-test")
+
+
+def systems(recipe: Recipe) -> list[str]:
+    """The systems that the recipe's table shows."""
+    return [name for name in SYSTEMS if name != "domain-real" or recipe.domain.real is not None]
+
+
+def tests(recipe: Recipe) -> list[str]:
+    """The test sets that the recipe gives."""
+    return [name for name in TESTS if name != "general-test" or recipe.general.test is not None]
+
+
+def folder(recipe: Recipe, workspace: Workspace, system: str, test: str, force: bool = False) -> Folder:
+    """The folder of one system's transcripts of one test set."""
+    model = digest(find(recipe.base)) if system == BASE else content(workspace.root / "models" / system)
+    inputs = {
+        "model": model,
+        "test": content(workspace.root / "prepared" / test),
+        "language": recipe.language,
+        "batch": recipe.evaluate.batch,
+    }
+    return workspace.folder(f"hypotheses/{test}/{system}", inputs, force)
+
+
+def scores_folder(recipe: Recipe, workspace: Workspace, force: bool = False) -> Folder:
+    """The folder of the scores of all systems."""
+    found = {
+        f"{test}/{name}": content(workspace.root / "hypotheses" / test / name)
+        for test in tests(recipe)
+        for name in systems(recipe)
+    }
+    inputs = {
+        "hypotheses": found,
+        "normaliser": NORMALISER,
+        "draws": recipe.evaluate.draws,
+        "group": recipe.evaluate.group,
+        "seed": recipe.seed,
+    }
+    return workspace.folder("scores", inputs, force)
+
+
+def estimate(recipe: Recipe, workspace: Workspace, hours: Mapping[str, float]) -> list[Step]:
+    """What evaluate would do; `hours` holds the audio of each prepared corpus, as known or estimated."""
+    base = find(recipe.base)
+    steps = []
+    for test in tests(recipe):
+        for system in systems(recipe):
+            try:
+                done = folder(recipe, workspace, system, test).done()
+            except DataError:  # its model or test set is not there yet
+                done = False
+            cost = 0.0 if done else seconds(base, 3600 * hours.get(test, 0.0), 2)
+            steps.append(Step(f"hypotheses/{test}/{system}", done, "", hours.get(test, 0.0), round(cost, 1), 0.1))
+    return steps
+
+
+def evaluate(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
+    """Transcribe every test set with every system and score; finished parts are skipped."""
+    for system in systems(recipe):
+        todo = [(test, folder(recipe, workspace, system, test, force)) for test in tests(recipe)]
+        todo = [(test, place) for test, place in todo if not place.done()]
+        if not todo:
+            continue
+        where = find(recipe.base) if system == BASE else workspace.root / "models" / system
+        recogniser = open_recogniser(where, recipe.language)
+        recogniser.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        for test, place in todo:
+            with place.writing() as out:
+                _transcribe(recogniser, recipe, workspace.root / "prepared" / test, f"{system} on {test}", out)
+    place = scores_folder(recipe, workspace, force)
+    if place.done():
+        log.info("eval: scores are there")
+        return
+    with place.writing() as out:
+        write_whole(out / "scores.json", json.dumps(_scores(recipe, workspace), indent=1))
+
+
+def _transcribe(recogniser: Any, recipe: Recipe, corpus: Path, title: str, out: Path) -> None:
+    """Write hypotheses.jsonl, in corpus order; decoding goes from short to long so that batches pad little."""
+    utterances = read_corpus(corpus)
+    order = sorted(range(len(utterances)), key=lambda index: utterances[index].duration)
+    texts = [""] * len(utterances)
+    with progress(title, len(utterances)) as advance:
+        for start in range(0, len(order), recipe.evaluate.batch):
+            part = order[start : start + recipe.evaluate.batch]
+            for index, text in zip(
+                part, recogniser.transcribe([utterances[index].samples() for index in part]), strict=True
+            ):
+                texts[index] = text
+            advance(len(part), "")
+    lines = []
+    for utterance, text in zip(utterances, texts, strict=True):
+        row = {"id": utterance.id, "reference": utterance.text, "hypothesis": text}
+        lines.append(
+            json.dumps({**row, "speaker": utterance.speaker, "duration": utterance.duration}, ensure_ascii=False)
+        )
+    write_whole(out / "hypotheses.jsonl", "\n".join(lines) + "\n")
+    log.info("  %s: %d utterances", title, len(lines))
+
+
+def _scores(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
+    """All counts, rates and intervals, per test set and system."""
+    found: dict[str, Any] = {
+        "normaliser": NORMALISER,
+        "draws": recipe.evaluate.draws,
+        "group": recipe.evaluate.group,
+        "tests": {},
+    }
+    for test in tests(recipe):
+        rows = {name: _rows(workspace.root / "hypotheses" / test / name) for name in systems(recipe)}
+        references = [row["reference"] for row in rows[BASELINE]]
+        groups = [row["speaker"] or row["id"] for row in rows[BASELINE]] if recipe.evaluate.group == "speaker" else None
+        words = {name: count_words(references, [row["hypothesis"] for row in lines]) for name, lines in rows.items()}
+        table = {}
+        for name, lines in rows.items():
+            hypotheses = [row["hypothesis"] for row in lines]
+            table[name] = _system(recipe, words[name], words[BASELINE], groups)
+            table[name]["cer"] = _round(total(count_characters(references, hypotheses)).rate)
+            table[name]["raw_wer"] = _round(total(count_words(references, hypotheses, raw)).rate)
+        record = read_record(workspace.root / "prepared" / test) or {"inputs": {}}
+        found["tests"][test] = {
+            "utterances": len(references),
+            "words": total(words[BASELINE]).words,
+            "speakers": len({row["speaker"] for row in rows[BASELINE]}),
+            "stand_in": bool(record["inputs"].get("stand_in")),
+            "dropped": json.loads((workspace.root / "prepared" / test / "summary.json").read_text())["dropped"],
+            "systems": table,
+        }
+    return found
+
+
+def _system(recipe: Recipe, own: list[Counts], baseline: list[Counts], groups: list[str] | None) -> dict[str, Any]:
+    draws, seed, counts = recipe.evaluate.draws, recipe.seed, total(own)
+    interval = bootstrap(own, groups, draws, seed)
+    difference = paired_bootstrap(own, baseline, groups, draws, seed)
+    reference = total(baseline).rate
+    return {
+        "wer": _round(counts.rate),
+        "wer_interval": [_round(interval.low), _round(interval.high)],
+        "substitutions": counts.substitutions,
+        "deletions": counts.deletions,
+        "insertions": counts.insertions,
+        "difference_to_c": _round(counts.rate - reference),
+        "difference_interval": [_round(difference.low), _round(difference.high)],
+        "relative_to_c": _round(100 * (counts.rate - reference) / reference) if reference else None,
+        "probability_better": _round(difference.better),
+    }
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "hypotheses.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def _round(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 3)

@@ -1,0 +1,152 @@
+"""report: the table that says what the recipe bought, as JSON, Markdown and for the terminal."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from asr_analogy.errors import DataError
+from asr_analogy.recipe import Recipe
+from asr_analogy.workspace import Folder, Workspace, content, read_record, write_whole
+
+log = logging.getLogger("asr_analogy")
+
+TITLES = {
+    "base": "base",
+    "general-real": "B  general-real",
+    "domain-synthetic": "C  domain-synthetic (baseline)",
+    "merged": "merged",
+    "domain-real": "oracle  domain-real",
+}
+HEADINGS = (
+    "system",
+    "WER %",
+    "95 % interval",
+    "difference to C",
+    "95 % interval",
+    "relative",
+    "CER %",
+    "S / D / I",
+    "raw WER %",
+)
+
+
+def folder(recipe: Recipe, workspace: Workspace, force: bool = False) -> Folder:
+    """The folder of the report with everything it depends on."""
+    inputs = {"scores": content(workspace.root / "scores"), "recipe": recipe.model_dump(mode="json")}
+    return workspace.folder("report", inputs, force)
+
+
+def report(recipe: Recipe, workspace: Workspace, force: bool = False) -> dict[str, Any]:
+    """Write report.json and report.md into `report/` (skipped if there) and return the content of the former."""
+    place = folder(recipe, workspace, force)
+    if not place.done():
+        with place.writing() as out:
+            found = _collect(recipe, workspace)
+            write_whole(out / "report.json", json.dumps(found, indent=1))
+            write_whole(out / "report.md", markdown(found))
+    try:
+        loaded: dict[str, Any] = json.loads((place.path / "report.json").read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{place.path}: damaged ({error}); give the command again with --force") from error
+    return loaded
+
+
+def _collect(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
+    scores = json.loads((workspace.root / "scores" / "scores.json").read_text())
+    stages: dict[str, float] = {}
+    for record in sorted(workspace.root.rglob("run.json")):
+        name = str(record.parent.relative_to(workspace.root))
+        stages[name] = (read_record(record.parent) or {}).get("seconds", 0.0)
+    corpora = {
+        path.parent.name: json.loads(path.read_text())
+        for path in sorted(workspace.root.glob("prepared/*/summary.json"))
+    }
+    origin = read_record(workspace.root / "scores") or {}
+    found = {
+        "name": recipe.name,
+        "base": recipe.base,
+        "scale": recipe.merge.scale,
+        "seed": recipe.seed,
+        "corpora": corpora,
+    }
+    found |= {
+        "seconds": stages,
+        "versions": origin.get("versions"),
+        "commit": origin.get("commit"),
+        "machine": origin.get("machine"),
+    }
+    return {
+        **found,
+        **scores,
+        "verdict": verdict(scores),
+        "recipe": recipe.model_dump(mode="json", exclude_defaults=True),
+    }
+
+
+def verdict(scores: dict[str, Any]) -> str:
+    """One plain sentence: is merged better than C on the domain test, and than B."""
+    test = scores["tests"]["domain-test"]
+    merged, rivals = test["systems"]["merged"], test["systems"]
+    low, high = merged["difference_interval"]
+    size = f"{abs(merged['relative_to_c'] or 0):.1f} % relative, 95 % interval of the difference {low:+.2f} to {high:+.2f} points"
+    if high < 0:
+        text = f"merged is better than C on the domain test ({size})"
+    elif low > 0:
+        text = f"merged is WORSE than C on the domain test ({size})"
+    else:
+        text = f"no difference between merged and C can be shown on the domain test ({size})"
+    best = min((name for name in rivals if name != "domain-real"), key=lambda name: rivals[name]["wer"])
+    if best != "merged":
+        text += f"; {TITLES[best].split('  ')[-1]} alone does better ({rivals[best]['wer']:.2f} against {merged['wer']:.2f} % WER)"
+    return text + (". All speech is a STAND-IN, not recorded." if test["stand_in"] else ".")
+
+
+def rows(test: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Table cells of one test set, a tuple per system in the order of HEADINGS."""
+    found = []
+    for name, row in test["systems"].items():
+        same = name == "domain-synthetic"
+        edits = f"{row['substitutions']} / {row['deletions']} / {row['insertions']}"
+        low, high = row["difference_interval"]
+        change = (
+            ("", "", "")
+            if same
+            else (f"{row['difference_to_c']:+.2f}", f"{low:+.2f} to {high:+.2f}", f"{row['relative_to_c'] or 0:+.1f} %")
+        )
+        spread = "{:.2f} to {:.2f}".format(*row["wer_interval"])
+        found.append(
+            (TITLES[name], f"{row['wer']:.2f}", spread, *change, f"{row['cer']:.2f}", edits, f"{row['raw_wer']:.2f}")
+        )
+    return found
+
+
+def title(name: str, test: dict[str, Any]) -> str:
+    """The caption of one test set's table."""
+    kind = "STAND-IN (simulated), " if test["stand_in"] else ""
+    dropped = f", {test['dropped']} dropped" if test["dropped"] else ""
+    return f"{name}: {kind}{test['utterances']} utterances, {test['words']} words, {test['speakers']} speakers{dropped}"
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    lines = [f"# {found['name']}", "", found["verdict"], ""]
+    lines += [f"Base `{found['base']}`, scale {found['scale']:g}, seed {found['seed']}, WER with normaliser {found['normaliser']} on both sides, "
+              f"{found['draws']} bootstrap draws by {found['group']}.", ""]  # fmt: skip
+    for name, test in found["tests"].items():
+        lines += [f"## {title(name, test)}", "", "| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+        lines += ["| " + " | ".join(row) + " |" for row in rows(test)] + [""]
+    lines += ["## Corpora", "", "| corpus | utterances | hours | dropped | |", "|---|---|---|---|---|"]
+    for name, corpus in found["corpora"].items():
+        kind = "stand-in" if corpus["stand_in"] else ""
+        lines.append(f"| {name} | {corpus['utterances']} | {corpus['hours']:.2f} | {corpus['dropped']} | {kind} |")
+    lines += [
+        "",
+        "S / D / I: substituted, deleted, inserted words. Raw WER: without normaliser. The difference is paired over utterances.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def files(workspace: Workspace) -> tuple[Path, Path]:
+    """Where report.json and report.md stand."""
+    return workspace.root / "report" / "report.json", workspace.root / "report" / "report.md"

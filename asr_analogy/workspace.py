@@ -1,0 +1,253 @@
+"""The workspace of a run, the only module that creates output folders.
+
+A folder appears whole or not at all: it is written beside under a hidden name, fsynced and renamed. It carries
+`run.json`: inputs (settings and content hashes), versions, seconds, and the hash of every file in it. A second call with
+the same inputs finds it and skips; with other inputs it refuses and names the first difference, unless forced.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from asr_analogy.errors import DataError, RecipeError, ResourceError
+
+RECORD = "run.json"
+PACKAGES = ("asr-analogy", "torch", "transformers", "datasets", "accelerate", "numpy", "jiwer", "espeakng-loader")
+
+
+class Workspace:
+    """The folder `root` of one recipe. Use `with workspace.locked():` around whatever writes into it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, name: str, inputs: Mapping[str, Any], force: bool = False) -> "Folder":
+        """The output folder `name` (relative, inside the workspace) that is made from `inputs`."""
+        path = (self.root / name).resolve()
+        if not path.is_relative_to(self.root.resolve()) or path == self.root.resolve():
+            raise RecipeError(f"{name}: leaves the workspace {self.root}")
+        return Folder(path, inputs, force)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the workspace for this process; raises ResourceError if another process holds it."""
+        with disk_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            handle = (self.root / ".lock").open("a+")
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ResourceError(
+                    f"{self.root}: another run (process {_owner(handle)}) is working here; wait for it or use --workspace"
+                ) from error
+            handle.truncate(0)
+            handle.write(str(os.getpid()))
+            handle.flush()
+            yield
+
+
+def _owner(handle: Any) -> str:
+    handle.seek(0)
+    return handle.read().strip() or "unknown"
+
+
+class Folder:
+    """One output folder of a stage and the inputs that it depends on."""
+
+    def __init__(self, path: Path, inputs: Mapping[str, Any], force: bool = False) -> None:
+        self.path = path
+        self.inputs = json.loads(json.dumps(inputs, default=str, sort_keys=True))
+        self.force = force
+        self.partial = path.parent / f".{path.name}.partial"
+
+    def done(self) -> bool:
+        """True if the folder stands there, made from the same inputs. Raises RecipeError if from other inputs."""
+        record = read_record(self.path)
+        if record is None:
+            if self.path.exists():
+                raise RecipeError(f"{self.path}: exists and was not made by asr-analogy (no {RECORD}); move it away")
+            return False
+        difference = first_difference(record["inputs"], self.inputs)
+        if difference is None:
+            return not self.force
+        if self.force:
+            return False
+        raise RecipeError(
+            f"{self.path}: made from other inputs ({difference}); --force replaces it, --workspace keeps both"
+        )
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Path]:
+        """Yield the hidden folder to fill; on success it becomes `path`. What an earlier, killed call with the same
+        inputs left in it is still there; what other inputs left is gone."""
+        started = time.time()
+        with disk_errors(self.path):
+            self.partial.parent.mkdir(parents=True, exist_ok=True)
+            marker = self.partial / "inputs.json"
+            if self.partial.exists() and _read_json(marker) != self.inputs:
+                shutil.rmtree(self.partial)
+            self.partial.mkdir(exist_ok=True)
+            write_whole(marker, json.dumps(self.inputs))
+            yield self.partial
+            marker.unlink()
+            files = {str(file.relative_to(self.partial)): digest(file) for file in _files(self.partial)}
+            record = {
+                "inputs": self.inputs,
+                "files": files,
+                "content": _hash(json.dumps(files, sort_keys=True).encode()),
+            }
+            record |= {
+                "seconds": round(time.time() - started, 2),
+                "versions": versions(),
+                "commit": commit(),
+                "machine": machine(),
+            }
+            write_whole(self.partial / RECORD, json.dumps(record, indent=1))
+            self._publish()
+
+    def _publish(self) -> None:
+        for file in _files(self.partial):
+            _sync(file)
+        _sync(self.partial)
+        if self.path.exists():
+            old = self.path.parent / f".{self.path.name}.old"
+            shutil.rmtree(old, ignore_errors=True)
+            self.path.rename(old)
+            self.partial.rename(self.path)
+            shutil.rmtree(old)
+        else:
+            self.partial.rename(self.path)
+        _sync(self.path.parent)
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The run.json of a finished folder, or None."""
+    return _read_json(folder / RECORD)
+
+
+def content(folder: Path) -> str:
+    """The content hash of a finished folder. Raises DataError if it was never finished."""
+    record = read_record(folder)
+    if record is None:
+        raise DataError(f"{folder}: not finished; run the stage that makes it first")
+    return record["content"]
+
+
+def first_difference(old: Any, new: Any, path: str = "") -> str | None:
+    """The first key whose value differs, as `key: old -> new`, or None."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            inner = first_difference(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+            if inner:
+                return inner
+        return None
+    return None if old == new else f"{path}: {_short(old)} -> {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 40 else text[:12] + "..."
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's content, or of all files below a folder with their names."""
+    if path.is_dir():
+        parts = [f"{file.relative_to(path)}:{digest(file)}" for file in _files(path)]
+        return _hash("\n".join(parts).encode())
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_whole(path: Path, data: str | bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data.encode() if isinstance(data, str) else data)
+    _sync(part)
+    part.replace(path)
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full, read-only or forbidden disk into a ResourceError that names `path`; nothing finished is lost."""
+    try:
+        yield
+    except OSError as error:
+        kinds = {errno.ENOSPC: "disk full", errno.EDQUOT: "disk quota reached", errno.EROFS: "read-only file system"}
+        kinds |= {errno.EACCES: "no permission to write", errno.EPERM: "no permission to write"}
+        if error.errno not in kinds:
+            raise
+        raise ResourceError(
+            f"{path}: {kinds[error.errno]}; what was finished is kept: make room or choose another --workspace, "
+            "then give the same command again"
+        ) from error
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file())
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that shape a result."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def machine() -> str:
+    """Processor type and core count, for the record."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+
+
+def commit() -> str | None:
+    """Git commit of the checkout this package runs from, or None."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One line of a plan: a folder that is there or will be made, and what making it is estimated to cost."""
+
+    name: str
+    done: bool
+    detail: str = ""
+    audio_hours: float = 0.0
+    seconds: float = 0.0
+    megabytes: float = 0.0
