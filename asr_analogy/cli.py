@@ -49,7 +49,7 @@ def _stage(
     only: Sequence[str] = (),
 ) -> None:
     from asr_analogy.recipe import Recipe
-    from asr_analogy.workspace import Step, Workspace
+    from asr_analogy.workspace import Workspace
 
     _logging(verbose)
     recipe = Recipe.load(path, overrides)
@@ -150,7 +150,7 @@ def run(
     dry_run: DryRun = False,
     as_json: AsJson = False,
     verbose: Verbose = False,
-) -> None:  # noqa: B006
+) -> None:
     _stage(STAGES, recipe, set_, workspace, force, dry_run, as_json, verbose)
 
 
@@ -163,7 +163,7 @@ def prepare(
     dry_run: DryRun = False,
     as_json: AsJson = False,
     verbose: Verbose = False,
-) -> None:  # noqa: B006
+) -> None:
     _stage(["prepare"], recipe, set_, workspace, force, dry_run, as_json, verbose)
 
 
@@ -177,7 +177,7 @@ def train(
     dry_run: DryRun = False,
     as_json: AsJson = False,
     verbose: Verbose = False,
-) -> None:  # noqa: B006
+) -> None:
     _stage(["train"], recipe, set_, workspace, force, dry_run, as_json, verbose, arm)
 
 
@@ -191,7 +191,7 @@ def merge(
     minus: Annotated[str | None, typer.Option(help="folders: the model A, trained on synthetic speech")] = None,
     scale: Annotated[float | None, typer.Option(help="folders: coefficient on B - A  [default: 0.3]")] = None,
     out: Annotated[Path | None, typer.Option(help="folders: the folder to write")] = None,
-    set_: Overrides = [], workspace: Place = None, force: Force = False, dry_run: DryRun = False, as_json: AsJson = False, verbose: Verbose = False,  # noqa: B006
+    set_: Overrides = [], workspace: Place = None, force: Force = False, dry_run: DryRun = False, as_json: AsJson = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     folders = {"--to": to, "--plus": plus, "--minus": minus, "--out": out}
     if recipe is not None:
@@ -227,7 +227,7 @@ def evaluate(
     dry_run: DryRun = False,
     as_json: AsJson = False,
     verbose: Verbose = False,
-) -> None:  # noqa: B006
+) -> None:
     _stage(["eval"], recipe, set_, workspace, force, dry_run, as_json, verbose)
 
 
@@ -240,7 +240,7 @@ def report(
     dry_run: DryRun = False,
     as_json: AsJson = False,
     verbose: Verbose = False,
-) -> None:  # noqa: B006
+) -> None:
     _stage(["report"], recipe, set_, workspace, force, dry_run, as_json, verbose)
 
 

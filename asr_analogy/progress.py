@@ -27,11 +27,15 @@ def progress(title: str, total: int, start: int = 0, every: float = 10.0) -> Ite
         )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
             task = bars.add_task(title, total=total, completed=start, note="")
-            yield lambda count, note="": bars.update(task, advance=count, note=note)
+
+            def move(count: int, note: str) -> None:
+                bars.update(task, advance=count, note=note)
+
+            yield move
         return
     done, said = start, time.monotonic()
 
-    def advance(count: int, note: str = "") -> None:
+    def advance(count: int, note: str) -> None:
         nonlocal done, said
         done += count
         if time.monotonic() - said >= every:

@@ -4,7 +4,6 @@
 """
 
 import json
-import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+import transformers
 
 from asr_analogy.errors import DataError, MissingError, RecipeError
 from asr_analogy.recipe import shipped
@@ -98,16 +98,13 @@ def open_recogniser(folder: Path, language: str, weights: bool = True) -> Recogn
 
 def load_model(kind: Any, folder: Path) -> Any:
     """`from_pretrained` of a transformers class on local files, in fp32; pickled weights only with weights_only=True."""
-    level = logging.getLogger("transformers").level
-    logging.getLogger("transformers").setLevel(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()
     try:
         return kind.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, weights_only=True, attn_implementation=attention()
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise DataError(f"{folder}: not loadable as {kind.__name__} ({str(error).splitlines()[0]})") from error
-    finally:
-        logging.getLogger("transformers").setLevel(level)
 
 
 def attention() -> str:
@@ -130,7 +127,7 @@ def write_processor(recogniser: Recogniser, folder: Path, base: Path) -> None:
     processor.save_pretrained(folder)
     processor.feature_extractor.save_pretrained(folder)
     vocabulary = processor.tokenizer.get_vocab()
-    special = {token: number for token, number in processor.tokenizer.get_added_vocab().items()}
+    special = dict(processor.tokenizer.get_added_vocab())
     plain = {
         token: number for token, number in sorted(vocabulary.items(), key=lambda item: item[1]) if token not in special
     }

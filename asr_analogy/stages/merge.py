@@ -51,7 +51,9 @@ def merge(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
         _merge(models["to"], models["plus"], models["minus"], recipe.merge.scale, out)
 
 
-def merge_folders(to: Path, plus: Path, minus: Path, scale: float, out: Path, force: bool = False) -> None:
+def merge_folders(
+    to: Path | str, plus: Path | str, minus: Path | str, scale: float, out: Path, force: bool = False
+) -> None:
     """Merge any three model folders (or hub ids) into `out`; the base cancels, so it is not needed.
 
     Raises DataError for weights that do not fit, RecipeError for models of different bases or an `out` that is taken.

@@ -97,14 +97,14 @@ def verdict(scores: dict[str, Any]) -> str:
     else:
         text = f"no difference between merged and C can be shown on the domain test ({size})"
     best = min((name for name in rivals if name != "domain-real"), key=lambda name: rivals[name]["wer"])
-    if best != "merged":
+    if rivals[best]["wer"] < merged["wer"]:
         text += f"; {TITLES[best].split('  ')[-1]} alone does better ({rivals[best]['wer']:.2f} against {merged['wer']:.2f} % WER)"
     return text + (". All speech is a STAND-IN, not recorded." if test["stand_in"] else ".")
 
 
 def rows(test: dict[str, Any]) -> list[tuple[str, ...]]:
     """Table cells of one test set, a tuple per system in the order of HEADINGS."""
-    found = []
+    found: list[tuple[str, ...]] = []
     for name, row in test["systems"].items():
         same = name == "domain-synthetic"
         edits = f"{row['substitutions']} / {row['deletions']} / {row['insertions']}"

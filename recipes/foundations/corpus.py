@@ -126,11 +126,23 @@ def main() -> None:
     human(options.data, options.out)
     lines = sentences(options.data)
     held, train = lines[: SETTINGS["held_out_sentences"]], lines[SETTINGS["held_out_sentences"] :]
-    jobs = [(options.out, f"test-{room or 'clean'}", held, SETTINGS["held_out_voices"], room, 1) for room in (None, "office")]
+    jobs = [
+        (options.out, f"test-{room or 'clean'}", held, SETTINGS["held_out_voices"], room, 1)
+        for room in (None, "office")
+    ]
     for index in range(0, len(train), SHARD):
-        jobs.append((options.out, f"clean-{index // SHARD:03d}", train[index : index + SHARD], SETTINGS["voices"], None, index))
+        jobs.append(
+            (options.out, f"clean-{index // SHARD:03d}", train[index : index + SHARD], SETTINGS["voices"], None, index)
+        )
     for index in range(0, len(train), SHARD):
-        job = (options.out, f"office-{index // SHARD:03d}", train[index : index + SHARD], SETTINGS["voices"], "office", index + 1)
+        job = (
+            options.out,
+            f"office-{index // SHARD:03d}",
+            train[index : index + SHARD],
+            SETTINGS["voices"],
+            "office",
+            index + 1,
+        )
         jobs.append(job)
     print(f"{len(train)} sentences to train, {len(held)} held out, {len(jobs)} shards", flush=True)
     with ProcessPoolExecutor(options.workers) as pool:

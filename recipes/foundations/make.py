@@ -10,7 +10,6 @@ import argparse
 import ctypes
 import json
 import math
-import os
 import re
 import sys
 import time
@@ -115,7 +114,9 @@ class WhisperLearner(torch.nn.Module):
         extractor = self.processor.feature_extractor
         self.register_buffer("filters", torch.tensor(extractor.mel_filters, dtype=torch.float32), persistent=False)
         self.window = extractor.nb_max_frames
-        self.prompt = tokenizer.convert_tokens_to_ids(["<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"])
+        self.prompt = tokenizer.convert_tokens_to_ids(
+            ["<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"]
+        )
         self.end = end
 
     def features(self, clips: list[np.ndarray], padded: bool) -> torch.Tensor:
@@ -147,7 +148,10 @@ class WhisperLearner(torch.nn.Module):
         if phase["ctc"] > 0:
             losses["ctc"] = phase["ctc"] * ctc_loss(self.head(hidden), rows, [row["count"] // 320 for row in rows])
         if phase["attention"] > 0:
-            targets = [self.prompt + self.processor.tokenizer(row["text"], add_special_tokens=False).input_ids + [self.end] for row in rows]
+            targets = [
+                self.prompt + self.processor.tokenizer(row["text"], add_special_tokens=False).input_ids + [self.end]
+                for row in rows
+            ]
             tokens = torch.full((len(rows), max(map(len, targets))), self.end)
             labels = torch.full_like(tokens, -100)
             for index, target in enumerate(targets):
@@ -192,7 +196,9 @@ class ConformerLearner(torch.nn.Module):
         tokenizer = conformer_tokenizer(Path(settings["scratch"]))
         extractor = Wav2Vec2FeatureExtractor(1, SAMPLE_RATE, 0.0, do_normalize=True, return_attention_mask=True)
         self.processor = Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer)
-        self.model = Wav2Vec2ConformerForCTC(Wav2Vec2ConformerConfig(**settings["model"], vocab_size=len(LETTERS), pad_token_id=0))
+        self.model = Wav2Vec2ConformerForCTC(
+            Wav2Vec2ConformerConfig(**settings["model"], vocab_size=len(LETTERS), pad_token_id=0)
+        )
         gabor(self.model.wav2vec2_conformer.feature_extractor.conv_layers[0].conv)
 
     def inputs(self, clips: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -244,7 +250,9 @@ def whisper_processor(settings: dict, texts: list[str]) -> WhisperProcessor:
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer, trained.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trained.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=settings["tokens"], initial_alphabet=alphabet, show_progress=False))
+    trained.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=settings["tokens"], initial_alphabet=alphabet, show_progress=False)
+    )
     parts = json.loads(trained.to_str())["model"]
     merges = [tuple(pair) for pair in parts["merges"]]
     names = {"language": "en", "task": "transcribe", "additional_special_tokens": SPECIAL, "label_form": "letters"}
@@ -360,12 +368,16 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--data", type=Path, help="folder with human/learner-train, to watch WER on its unheard speakers as well")
+    parser.add_argument(
+        "--data", type=Path, help="folder with human/learner-train, to watch WER on its unheard speakers as well"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--finish", action="store_true", help="write the model folder from the checkpoint and stop")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    if sys.platform == "linux":  # keep freed blocks: mapping fresh pages for every large tensor costs up to half of a step
+    if (
+        sys.platform == "linux"
+    ):  # keep freed blocks: mapping fresh pages for every large tensor costs up to half of a step
         ctypes.CDLL("libc.so.6").mallopt(-4, 0)
         ctypes.CDLL("libc.so.6").mallopt(-1, 2**31 - 1)
     settings = yaml.safe_load(options.recipe.read_text())
@@ -376,7 +388,10 @@ def main() -> None:
     texts = sorted({row["text"] for row in corpus.rows})
     learner = {"whisper": WhisperLearner, "conformer": ConformerLearner}[settings["family"]](settings, texts)
     size = sum(parameter.numel() for parameter in learner.model.parameters())
-    print(f"{len(corpus.rows)} clips, {sum(r['count'] for r in corpus.rows) / SAMPLE_RATE / 3600:.1f} h, {size / 1e6:.2f} M parameters", flush=True)
+    print(
+        f"{len(corpus.rows)} clips, {sum(r['count'] for r in corpus.rows) / SAMPLE_RATE / 3600:.1f} h, {size / 1e6:.2f} M parameters",
+        flush=True,
+    )
     learner.model.set_attn_implementation("eager")  # its bfloat16 products beat the fused kernel on a CPU
     train(learner, corpus, settings, options)
     learner.model.half().save_pretrained(options.out / "model")
@@ -419,7 +434,9 @@ def train(learner: torch.nn.Module, corpus: Corpus, settings: dict, options: arg
             sums[name] = sums.get(name, 0.0) + value.item()
         if step % 100 == 0:
             line = {"step": step, "phase": phase["name"], "heard": heard, "seconds": round(time.time() - started)}
-            line |= {name: round(value / count, 4) for name, value in sums.items()} | {"rate": optimizer.param_groups[0]["lr"]}
+            line |= {name: round(value / count, 4) for name, value in sums.items()} | {
+                "rate": optimizer.param_groups[0]["lr"]
+            }
             if step % settings["every"] == 0 or step == total:
                 line |= evaluate(learner, phase, tests, 10_000 if step == total else 96)
             print(json.dumps(line), flush=True)
@@ -429,7 +446,7 @@ def train(learner: torch.nn.Module, corpus: Corpus, settings: dict, options: arg
         if time.time() - saved > 180 or step == total:
             state = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
             torch.save(state | {"seconds": time.time() - started, "heard": heard}, checkpoint.with_suffix(".part"))
-            os.replace(checkpoint.with_suffix(".part"), checkpoint)
+            checkpoint.with_suffix(".part").replace(checkpoint)
             saved = time.time()
 
 
