@@ -61,7 +61,7 @@ def _stage(
         for name in names:
             _call(name, recipe, workspace, force, only)
     if "report" in names:
-        _show_report(recipe, workspace, as_json)
+        _show_report(workspace, as_json)
     elif as_json:
         print(json.dumps({"workspace": str(workspace.root), "done": list(names)}))
 
@@ -86,7 +86,7 @@ def _call(name: str, recipe: "Recipe", workspace: "Workspace", force: bool, only
     else:
         from asr_analogy.stages.report import report
 
-        report(recipe, workspace, force)
+        report(recipe, workspace)
 
 
 def _plan(recipe: "Recipe", workspace: "Workspace") -> "list[Step]":
@@ -113,10 +113,10 @@ def _show_plan(recipe: "Recipe", workspace: "Workspace", as_json: bool) -> None:
     print(f"to do: about {totals['seconds']:.0f} s on this machine, {totals['megabytes']:.0f} MB of disk")
 
 
-def _show_report(recipe: "Recipe", workspace: "Workspace", as_json: bool) -> None:
-    from asr_analogy.stages.report import HEADINGS, files, report, rows, title
+def _show_report(workspace: "Workspace", as_json: bool) -> None:
+    from asr_analogy.stages.report import HEADINGS, files, rows, title
 
-    found = report(recipe, workspace)
+    found = json.loads(files(workspace)[0].read_text())
     if as_json:
         print(json.dumps(found))
         return
@@ -124,11 +124,11 @@ def _show_report(recipe: "Recipe", workspace: "Workspace", as_json: bool) -> Non
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else 150)
     for name, test in found["tests"].items():
         table = Table(title=title(name, test), title_justify="left", box=box.SIMPLE_HEAD)
         for heading in HEADINGS:
-            table.add_column(heading, justify="left" if heading == "system" else "right")
+            table.add_column(heading, justify="left" if heading == "system" else "right", no_wrap=True)
         for cells in rows(test):
             table.add_row(*cells)
         console.print(table)
@@ -246,16 +246,17 @@ def report(
 
 @contextmanager
 def _signals() -> Any:
-    """SIGTERM ends a command as Ctrl-C does."""
+    """Ctrl-C and SIGTERM end a command in the same way."""
 
     def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise Interrupted("stopped; the same command goes on from where it stood")
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -267,9 +268,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except AnalogyError as error:
         print(f"asr-analogy: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("asr-analogy: stopped; the same command goes on from where it stood", file=sys.stderr)
-        sys.exit(Interrupted.exit_code)
     except MemoryError:
         print(
             "asr-analogy: out of memory; lower train.batch or evaluate.batch, e.g. --set train.batch=4", file=sys.stderr

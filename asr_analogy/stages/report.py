@@ -5,9 +5,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from asr_analogy.errors import DataError
 from asr_analogy.recipe import Recipe
-from asr_analogy.workspace import Folder, Workspace, content, read_record, write_whole
+from asr_analogy.workspace import Workspace, content, read_record, write_whole
 
 log = logging.getLogger("asr_analogy")
 
@@ -31,25 +30,17 @@ HEADINGS = (
 )
 
 
-def folder(recipe: Recipe, workspace: Workspace, force: bool = False) -> Folder:
-    """The folder of the report with everything it depends on."""
+def report(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
+    """Write report.json and report.md into `report/` and return the content of the former.
+
+    It costs nothing, so it is written anew every time. Raises DataError if there are no scores yet.
+    """
     inputs = {"scores": content(workspace.root / "scores"), "recipe": recipe.model_dump(mode="json")}
-    return workspace.folder("report", inputs, force)
-
-
-def report(recipe: Recipe, workspace: Workspace, force: bool = False) -> dict[str, Any]:
-    """Write report.json and report.md into `report/` (skipped if there) and return the content of the former."""
-    place = folder(recipe, workspace, force)
-    if not place.done():
-        with place.writing() as out:
-            found = _collect(recipe, workspace)
-            write_whole(out / "report.json", json.dumps(found, indent=1))
-            write_whole(out / "report.md", markdown(found))
-    try:
-        loaded: dict[str, Any] = json.loads((place.path / "report.json").read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{place.path}: damaged ({error}); give the command again with --force") from error
-    return loaded
+    found = _collect(recipe, workspace)
+    with workspace.folder("report", inputs, force=True).writing() as out:
+        write_whole(out / "report.json", json.dumps(found, indent=1))
+        write_whole(out / "report.md", markdown(found))
+    return found
 
 
 def _collect(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:

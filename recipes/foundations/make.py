@@ -121,7 +121,7 @@ class WhisperLearner(torch.nn.Module):
 
     def features(self, clips: list[np.ndarray], padded: bool) -> torch.Tensor:
         """Log-mels as WhisperFeatureExtractor computes them, (batch, mels, frames), to the longest clip or the window."""
-        frames = self.window if padded else math.ceil(max(map(len, clips)) / 320) * 2
+        frames = self.window if padded else min(self.window, math.ceil(max(map(len, clips)) / 320) * 2)
         wave = torch.zeros(len(clips), frames * 160)
         for index, clip in enumerate(clips):
             wave[index, : len(clip)] = torch.from_numpy(clip[: frames * 160])
@@ -167,7 +167,7 @@ class WhisperLearner(torch.nn.Module):
     def transcribe(self, rows: list[dict], phase: dict) -> list[str]:
         mels = self.features(waveforms(rows, None), padded=True)
         if phase["attention"] == 0:
-            return greedy_letters(self.head(self.encode(mels)))
+            return greedy_letters(self.head(self.encode(mels)), [row["count"] // 320 for row in rows])
         if not phase.get("padded"):
             return self.greedy(rows)
         tokens = self.model.generate(mels, language="en", task="transcribe", max_new_tokens=100)
@@ -220,7 +220,8 @@ class ConformerLearner(torch.nn.Module):
     @torch.no_grad()
     def transcribe(self, rows: list[dict], phase: dict) -> list[str]:
         wave, mask = self.inputs(waveforms(rows, None))
-        return greedy_letters(self.model(wave, attention_mask=mask).logits)
+        logits = self.model(wave, attention_mask=mask).logits
+        return greedy_letters(logits, self.model._get_feat_extract_output_lengths(mask.sum(1)).tolist())
 
 
 def gabor(convolution: torch.nn.Conv1d) -> None:
@@ -304,9 +305,10 @@ def ctc_loss(logits: torch.Tensor, rows: list[dict], counts: list[int]) -> torch
     return F.ctc_loss(scores, flat, counts_, lengths, zero_infinity=True, reduction="sum") / lengths.sum()
 
 
-def greedy_letters(logits: torch.Tensor) -> list[str]:
+def greedy_letters(logits: torch.Tensor, counts: list[int]) -> list[str]:
     texts = []
-    for line in logits.argmax(-1).tolist():
+    for line, count in zip(logits.argmax(-1).tolist(), counts, strict=True):
+        line = line[:count]
         kept = [number for index, number in enumerate(line) if number and (index == 0 or line[index - 1] != number)]
         texts.append("".join(LETTERS[number] for number in kept).replace("|", " "))
     return texts

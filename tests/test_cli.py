@@ -1,0 +1,190 @@
+"""The command line as a user meets it: output, exit codes, one-line errors, skipping, resuming."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SMALL = [
+    "train.steps=3", "train.batch=4", "train.warmup=1", "prepare.sentences=12", "evaluate.draws=200",
+    "domain.test.limit=6", "general.test.limit=6",
+]  # fmt: skip
+TINY = [part for value in SMALL for part in ("--set", value)]
+RECIPE = "recipes/quickstart-ctc.yaml"
+
+
+def call(*arguments: object, code: int = 0, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "asr_analogy.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **environment})
+    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def error_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line of a user error."""
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("asr-analogy: "), done.stderr
+    return last
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which the tiny quickstart has run to its end."""
+    place = tmp_path_factory.mktemp("cli") / "run"
+    done = call("run", RECIPE, "--workspace", place, *TINY)
+    assert "STAND-IN" in done.stdout and "merged" in done.stdout
+    return place
+
+
+def test_run_writes_what_the_design_promises(finished: Path) -> None:
+    names = {str(path.parent.relative_to(finished)) for path in finished.rglob("run.json")}
+    models = {"models/general-synthetic", "models/general-real", "models/domain-synthetic", "models/merged"}
+    corpora = {"general-synthetic", "general-real", "domain-synthetic", "domain-test", "general-test"}
+    assert models | {f"prepared/{name}" for name in corpora} | {"scores", "report"} <= names
+    found = json.loads((finished / "report/report.json").read_text())
+    assert set(found["tests"]["domain-test"]["systems"]) == {"base", "general-real", "domain-synthetic", "merged"}
+    assert found["tests"]["domain-test"]["utterances"] == 6
+    assert "STAND-IN" in (finished / "report/report.md").read_text()
+    record = json.loads((finished / "models/merged/run.json").read_text())
+    assert {"inputs", "files", "content", "seconds", "versions", "commit", "machine"} <= set(record)
+
+
+def test_second_run_skips_everything(finished: Path) -> None:
+    times = {path: path.stat().st_mtime_ns for path in finished.glob("models/*/model.safetensors")}
+    done = call("run", RECIPE, "--workspace", finished, *TINY)
+    assert "train: domain-synthetic is there" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_other_inputs_are_refused_and_named(finished: Path) -> None:
+    done = call("train", RECIPE, "--workspace", finished, *TINY, "--set", "train.rate=0.1", code=2)
+    assert "train.rate: 0.0005 -> 0.1" in error_line(done) and "--force" in error_line(done)
+
+
+def test_json_report(finished: Path) -> None:
+    done = call("report", RECIPE, "--workspace", finished, *TINY, "--json")
+    assert json.loads(done.stdout)["tests"]["domain-test"]["systems"]["merged"]["wer"] >= 0
+
+
+def test_dry_run_of_a_finished_and_of_an_empty_workspace(finished: Path, tmp_path: Path) -> None:
+    done = call("run", RECIPE, "--workspace", finished, *TINY, "--dry-run", "--json")
+    assert all(step["done"] for step in json.loads(done.stdout)["steps"])
+    done = call("run", RECIPE, "--workspace", tmp_path / "empty", *TINY, "--dry-run")
+    assert re.search(r"run +prepared/domain-synthetic +0\.\d+ h +about", done.stdout)
+    assert re.search(r"to do: about \d+ s on this machine, \d+ MB", done.stdout)
+    assert not (tmp_path / "empty").exists()
+
+
+def test_a_stage_without_what_it_needs_says_what_to_run(tmp_path: Path) -> None:
+    for stage in ("train", "merge", "eval", "report"):
+        done = call(stage, RECIPE, "--workspace", tmp_path / stage, *TINY, code=3)
+        assert "run the stage that makes it first" in error_line(done)
+
+
+def test_merge_of_folders(finished: Path, tmp_path: Path) -> None:
+    models = finished / "models"
+    arms = (
+        "--to",
+        models / "domain-synthetic",
+        "--plus",
+        models / "general-real",
+        "--minus",
+        models / "general-synthetic",
+    )
+    call("merge", *arms, "--scale", 0.7, "--out", tmp_path / "d")
+    assert (tmp_path / "d/model.safetensors").read_bytes() == (models / "merged/model.safetensors").read_bytes()
+    call("merge", *arms, "--scale", 0, "--out", tmp_path / "zero")
+    assert (tmp_path / "zero/model.safetensors").read_bytes() == (
+        models / "domain-synthetic/model.safetensors"
+    ).read_bytes()
+    done = call("merge", *arms, "--scale", 0.5, "--out", tmp_path / "d", code=2)
+    assert "scale: 0.7 -> 0.5" in error_line(done)
+    assert "--out is missing" in error_line(call("merge", *arms, code=2))
+    assert "goes without a recipe" in error_line(call("merge", RECIPE, "--scale", 0.5, code=2))
+    assert "no such folder" in error_line(
+        call("merge", *arms[:4], "--minus", "./nowhere", "--out", tmp_path / "e", code=4)
+    )
+
+
+def test_merge_refuses_an_arm_of_another_family(finished: Path, tmp_path: Path) -> None:
+    whisper = ROOT / "data/foundations/whisper-micro"
+    arms = (
+        "--to",
+        finished / "models/domain-synthetic",
+        "--plus",
+        whisper,
+        "--minus",
+        whisper,
+        "--out",
+        tmp_path / "d",
+    )
+    done = call("merge", *arms, code=2)
+    assert "another model than --to" in error_line(done)
+    assert not (tmp_path / "d").exists()
+
+
+def test_interrupted_training_goes_on(tmp_path: Path) -> None:
+    """Ctrl-C ends with 130 and the same command finishes with the bytes of an undisturbed run."""
+    settings = [*TINY, "--set", "train.steps=40", "--set", "train.batch=8"]
+    call("prepare", RECIPE, "--workspace", tmp_path / "a", *settings)
+    call("prepare", RECIPE, "--workspace", tmp_path / "b", *settings)
+    arguments = ["train", RECIPE, "--arm", "domain-synthetic", *settings, "--workspace"]
+    call(*arguments, tmp_path / "a")
+    command = [sys.executable, "-m", "asr_analogy.cli", *arguments, str(tmp_path / "b")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stderr
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if "40 steps" in line:
+            process.send_signal(2)
+    assert process.wait() == 130
+    assert "the same command goes on" in said[-1]
+    assert not (tmp_path / "b/models/domain-synthetic").exists()
+    call(*arguments, tmp_path / "b")
+    name = "models/domain-synthetic/model.safetensors"
+    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "recipes/nothing.yaml"], 4, "no such recipe"),
+        (["run", RECIPE, "--set", "trian.steps=3"], 2, "did you mean train"),
+        (["run", RECIPE, "--set", "train.stepps=3"], 2, "did you mean steps"),
+        (["run", RECIPE, "--set", "train.steps"], 2, "write --set key.path=value"),
+        (["prepare", RECIPE, "--set", "voices=nobody"], 4, "known: "),
+        (["prepare", RECIPE, "--set", "general.real.simulate=cathedral"], 3, "no such room"),
+        (["prepare", RECIPE, "--set", "base=./nowhere"], 4, "no such folder"),
+        (["prepare", RECIPE, "--set", "base=someone/somewhere"], 4, "nor reachable"),
+        (["prepare", RECIPE, "--set", "domain.text=nothing.txt"], 4, "nothing.txt"),
+        (["train", RECIPE, "--arm", "nobody"], 2, "no such arm"),
+    ],
+    ids=lambda value: " ".join(value[1:4]) if isinstance(value, list) else "",
+)
+def test_mistakes_end_in_one_line(arguments: list[str], code: int, words: str, tmp_path: Path) -> None:
+    done = call(*arguments, "--workspace", tmp_path / "w", code=code)
+    assert words in error_line(done), error_line(done)
+
+
+def test_two_runs_in_one_workspace(tmp_path: Path) -> None:
+    import fcntl
+
+    (tmp_path / "w").mkdir()
+    with (tmp_path / "w/.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        handle.write("4711")
+        handle.flush()
+        done = call("prepare", RECIPE, "--workspace", tmp_path / "w", code=5)
+    assert "process 4711" in error_line(done)
+
+
+def test_shipped_files_are_found_from_any_folder(tmp_path: Path) -> None:
+    done = call("run", RECIPE, *TINY, "--dry-run", cwd=tmp_path)
+    assert "prepared/general-real" in done.stdout
