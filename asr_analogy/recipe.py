@@ -5,11 +5,12 @@ The same names hold in YAML, in `--set a.b=c` and in Python (`Recipe.load(path, 
 
 import difflib
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from asr_analogy.errors import MissingError, RecipeError
 
@@ -18,7 +19,19 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 
 class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """A group of options: unknown keys, NaN and infinity are refused, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+OneOrMore = Annotated[tuple[Path, ...], Field(min_length=1), BeforeValidator(_listed)]
+"""One path or a list of them, seen as a tuple."""
+
+KINDS = ("hub", "manifest", "audiofolder", "parquet", "simulate")
 
 
 class Source(Options):
@@ -30,8 +43,10 @@ class Source(Options):
 
     hub: str | None = Field(None, description="data set id on the Hugging Face hub")
     config: str | None = Field(None, description="hub: configuration of the data set")
-    split: str | None = Field(None, description="hub: split of the data set")
-    manifest: Path | None = Field(None, description='JSON lines with "audio" (or "audio_filepath") and "text"')
+    split: str = Field("train", description="hub: split of the data set")
+    manifest: OneOrMore | None = Field(
+        None, description='JSON lines with "audio" (or "audio_filepath") and "text"; one file or a list of them'
+    )
     audiofolder: Path | None = Field(
         None, description="folder of sound files, each with a .txt beside it, or with a metadata.csv"
     )
@@ -50,17 +65,17 @@ class Source(Options):
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Source":
-        kinds = [
-            kind
-            for kind in ("hub", "manifest", "audiofolder", "parquet", "simulate")
-            if getattr(self, kind) is not None
-        ]
+        kinds = [kind for kind in KINDS if getattr(self, kind) is not None]
         if len(kinds) != 1:
-            raise ValueError(
-                f"give exactly one of hub, manifest, audiofolder, parquet, simulate (given: {', '.join(kinds) or 'none'})"
-            )
+            raise ValueError(f"give exactly one of {', '.join(KINDS)} (given: {', '.join(kinds) or 'none'})")
         if self.simulate is not None and self.voices is None:
             raise ValueError("simulate needs voices, a card of stand-in speakers")
+        recorded = [kind for kind in KINDS if kind != "simulate"]
+        belongs = {"config": ["hub"], "split": ["hub"], "text": ["simulate"], "voices": ["simulate"]}
+        belongs |= dict.fromkeys(("where", "audio_column", "text_column"), recorded)
+        for key, owners in belongs.items():
+            if key in self.model_fields_set and getattr(self, key) and kinds[0] not in owners:
+                raise ValueError(f"{key} goes with {' or '.join(owners)}, not with {kinds[0]}; leave it out")
         return self
 
 
@@ -120,7 +135,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
 class Recipe(Options):
-    """One experiment. Load it with `Recipe.load`, which also resolves its paths."""
+    """One experiment. Load it with `Recipe.load`. Relative paths start at the working directory, then at what ships."""
 
     name: Name = Field(description="names the workspace runs/<name>")
     base: str = Field(description="the pretrained recogniser: hub id or folder")
@@ -154,18 +169,26 @@ class Recipe(Options):
         file = shipped(path)
         if not file.is_file():
             raise MissingError(f"{path}: no such recipe; the shipped ones are in {shipped('recipes')}")
-        try:
-            data = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
-        if not isinstance(data, dict):
-            raise RecipeError(f"{path}: a recipe is a mapping of keys to values")
+        data = read_yaml(file)
         for override in overrides:
             _assign(data, override)
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise RecipeError(f"{path}: " + "; ".join(_fault(fault) for fault in error.errors())) from error
+            raise RecipeError(f"{path}: {faults(error, cls)}") from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, plain values only. Raises RecipeError naming the file and the line."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise RecipeError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path}: must be a mapping of keys to values")
+    return data
 
 
 def shipped(path: Path | str) -> Path:
@@ -185,7 +208,9 @@ def _assign(data: dict[str, Any], override: str) -> None:
         raise RecipeError(f"--set {override}: write --set key.path=value")
     *parents, last = key.split(".")
     for parent in parents:
-        data = data.setdefault(parent, {})
+        if data.get(parent) is None:
+            data[parent] = {}
+        data = data[parent]
         if not isinstance(data, dict):
             raise RecipeError(f"--set {override}: {parent} is a single value and has no keys below it")
     try:
@@ -194,25 +219,31 @@ def _assign(data: dict[str, Any], override: str) -> None:
         raise RecipeError(f"--set {override}: the value is not valid YAML") from error
 
 
-def _fault(fault: Any) -> str:
-    """One validation fault as `key: what is wrong`, with the nearest known key for an unknown one."""
-    place = [str(part) for part in fault["loc"]]
-    key = ".".join(place) or "recipe"
+def faults(error: ValidationError, model: type[BaseModel]) -> str:
+    """Every fault of a validation against `model` in one line: `key: what is wrong; key: ...`, one per key."""
+    found: dict[str, str] = {}
+    for fault in error.errors():
+        # what pydantic calls the members of a union ("str", "list[...]") is no part of the key
+        place = [str(part) for part in takewhile(lambda part: part not in ("str", "int"), fault["loc"])]
+        key = ".".join(part for part in place if "[" not in part)
+        found.setdefault(key, _fault(fault, place, model))
+    return "; ".join(f"{key}: {message}" if key else message for key, message in found.items())
+
+
+def _fault(fault: Any, place: Sequence[str], model: type[BaseModel]) -> str:
+    """What is wrong with one key, with the nearest known key for an unknown one."""
     if fault["type"] == "extra_forbidden":
-        known = _keys_at(place[:-1])
+        known = _keys_at(place[:-1], model)
         near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
-        return f"{key}: unknown key; {hint}"
+        return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known here: {', '.join(known)}"
     if fault["type"] == "missing":
-        return f"{key}: is required"
+        return "is required"
     message = fault["msg"].removeprefix("Value error, ")
-    return f"{key}: {message[0].lower() + message[1:]}" + (
-        f" (got {fault['input']!r})" if fault["type"] != "value_error" else ""
-    )
+    got = f" (got {fault['input']!r})" if fault["type"] != "value_error" else ""
+    return message[0].lower() + message[1:] + got
 
 
-def _keys_at(place: Sequence[str]) -> list[str]:
-    model: type[BaseModel] = Recipe
+def _keys_at(place: Sequence[str], model: type[BaseModel]) -> list[str]:
     for part in place:
         annotation = model.model_fields[part].annotation
         options = [annotation, *getattr(annotation, "__args__", ())]

@@ -17,13 +17,15 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from asr_analogy.errors import DataError, RecipeError, ResourceError
 
 RECORD = "run.json"
+MARKER = "inputs.json"
+"""Stands in an unfinished folder and says what it is made from."""
 PACKAGES = ("asr-analogy", "torch", "transformers", "datasets", "accelerate", "numpy", "jiwer", "espeakng-loader")
 
 
@@ -49,7 +51,7 @@ class Workspace:
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise ResourceError(
                     f"{self.root}: another run (process {_owner(handle)}) is working here; wait for it or use --workspace"
                 ) from error
@@ -80,14 +82,17 @@ class Folder:
             if self.path.exists():
                 raise RecipeError(f"{self.path}: exists and was not made by asr-analogy (no {RECORD}); move it away")
             return False
-        difference = first_difference(record["inputs"], self.inputs)
-        if difference is None:
-            return not self.force
         if self.force:
             return False
-        raise RecipeError(
-            f"{self.path}: made from other inputs ({difference}); --force replaces it, --workspace keeps both"
-        )
+        difference = first_difference(record["inputs"], self.inputs)
+        if difference is not None:
+            raise RecipeError(
+                f"{self.path}: made from other inputs ({difference}); --force replaces it, --workspace keeps both"
+            )
+        lost = next((name for name in record["files"] if not (self.path / name).is_file()), None)
+        if lost is not None:
+            raise DataError(f"{self.path / lost}: is gone since it was made; --force makes its folder again")
+        return True
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Path]:
@@ -95,21 +100,15 @@ class Folder:
         inputs left in it is still there; what other inputs left is gone."""
         started = time.time()
         with disk_errors(self.path):
-            self.partial.parent.mkdir(parents=True, exist_ok=True)
-            marker = self.partial / "inputs.json"
-            if self.partial.exists() and _read_json(marker) != self.inputs:
-                shutil.rmtree(self.partial)
-            self.partial.mkdir(exist_ok=True)
-            write_whole(marker, json.dumps(self.inputs))
+            self._open()
             yield self.partial
-            marker.unlink()
-            files = {str(file.relative_to(self.partial)): digest(file) for file in _files(self.partial)}
+            ours = (self.partial / MARKER, self.partial / RECORD)
+            made = [file for file in _files(self.partial) if file not in ours]
+            files = {file.relative_to(self.partial).as_posix(): digest(file) for file in made}
             record = {
                 "inputs": self.inputs,
                 "files": files,
-                "content": _hash(json.dumps(files, sort_keys=True).encode()),
-            }
-            record |= {
+                "content": hash_of([json.dumps(files, sort_keys=True)]),
                 "seconds": round(time.time() - started, 2),
                 "versions": versions(),
                 "commit": commit(),
@@ -118,24 +117,34 @@ class Folder:
             write_whole(self.partial / RECORD, json.dumps(record, indent=1))
             self._publish()
 
+    def _open(self) -> None:
+        """Make the partial folder, or clear the one that a killed call left of what is half written or of other inputs."""
+        self.partial.parent.mkdir(parents=True, exist_ok=True)
+        left = _read_json(self.partial / MARKER) or (read_record(self.partial) or {}).get("inputs")
+        if self.partial.exists() and left != self.inputs:
+            shutil.rmtree(self.partial)
+        self.partial.mkdir(exist_ok=True)
+        for half in self.partial.rglob("*.part"):
+            half.unlink()
+        write_whole(self.partial / MARKER, json.dumps(self.inputs))
+
     def _publish(self) -> None:
-        for file in _files(self.partial):
-            _sync(file)
-        _sync(self.partial)
+        (self.partial / MARKER).unlink()
+        for place in [*_files(self.partial), *_folders(self.partial)]:
+            _sync(place)
+        old = self.path.parent / f".{self.path.name}.old"
+        shutil.rmtree(old, ignore_errors=True)
         if self.path.exists():
-            old = self.path.parent / f".{self.path.name}.old"
-            shutil.rmtree(old, ignore_errors=True)
             self.path.rename(old)
-            self.partial.rename(self.path)
-            shutil.rmtree(old)
-        else:
-            self.partial.rename(self.path)
+        self.partial.rename(self.path)
         _sync(self.path.parent)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """The run.json of a finished folder, or None."""
-    return _read_json(folder / RECORD)
+    """The run.json of a finished folder, or None if there is none of ours."""
+    record = _read_json(folder / RECORD)
+    return record if record and {"inputs", "files", "content"} <= record.keys() else None
 
 
 def content(folder: Path) -> str:
@@ -154,25 +163,36 @@ def first_difference(old: Any, new: Any, path: str = "") -> str | None:
             if inner:
                 return inner
         return None
-    return None if old == new else f"{path}: {_short(old)} -> {_short(new)}"
+    if old == new:
+        return None
+    before, after = ("nothing" if value is None else str(value) for value in (old, new))
+    start = max(0, len(os.path.commonprefix([before, after])) - 12)
+    return f"{path}: {_short(before, start)} -> {_short(after, start)}"
 
 
-def _short(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= 40 else text[:12] + "..."
+def _short(text: str, start: int, room: int = 40) -> str:
+    """At most `room` characters of a text, those from `start` on if it is longer; 12 of a hash."""
+    if len(text) <= room:
+        return text
+    room = 12 if len(text) == 64 and text.isalnum() else room
+    return ("..." if start else "") + text[start : start + room] + ("..." if start + room < len(text) else "")
 
 
 def digest(path: Path) -> str:
     """SHA-256 of a file's content, or of all files below a folder with their names."""
     if path.is_dir():
-        parts = [f"{file.relative_to(path)}:{digest(file)}" for file in _files(path)]
-        return _hash("\n".join(parts).encode())
+        return hash_of(f"{file.relative_to(path)}:{digest(file)}" for file in _files(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def hash_of(parts: Iterable[str | bytes]) -> str:
+    """SHA-256 of a sequence of texts or bytes."""
+    total = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        total.update(len(data).to_bytes(8, "big") + data)
+    return total.hexdigest()
 
 
 def write_whole(path: Path, data: str | bytes) -> None:
@@ -191,6 +211,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         kinds = {errno.ENOSPC: "disk full", errno.EDQUOT: "disk quota reached", errno.EROFS: "read-only file system"}
         kinds |= {errno.EACCES: "no permission to write", errno.EPERM: "no permission to write"}
+        kinds |= dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a file stands where a folder is needed")
         if error.errno not in kinds:
             raise
         raise ResourceError(
@@ -211,11 +232,16 @@ def _files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
+def _folders(folder: Path) -> list[Path]:
+    return [folder, *(place for place in folder.rglob("*") if place.is_dir())]
+
+
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return found if isinstance(found, dict) else None
 
 
 def versions() -> dict[str, str]:

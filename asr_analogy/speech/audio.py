@@ -4,6 +4,7 @@ Every constant of sampling stands here and nowhere else.
 """
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ SILENCE = 10 ** (-60 / 20)
 
 SHORTEST = 0.1
 """Seconds under which a clip cannot hold a word."""
+
+STREAMED = 0x7FFFF000
+"""WAV headers written by a pipe promise this many bytes or more, because the length was not known yet."""
 
 
 def resample(samples: np.ndarray, rate: int) -> np.ndarray:
@@ -41,13 +45,23 @@ def read(source: Path | bytes, name: str | None = None) -> np.ndarray:
         raise DataError(f"{label}: no such audio file")
     try:
         with soundfile.SoundFile(handle) as file:
-            promised, rate = file.frames, file.samplerate
+            promised, rate, notes = file.frames, file.samplerate, file.extra_info
             samples = file.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise DataError(f"{label}: not readable as audio ({str(error).strip().rstrip('.')})") from error
-    if len(samples) < promised:
-        raise DataError(f"{label}: truncated, {len(samples)} of {promised} samples are there")
+    if len(samples) < promised or _cut(notes):
+        raise DataError(f"{label}: truncated, the file ends before its sound does; copy or record it again")
+    if len(samples) == 0:
+        raise DataError(f"{label}: holds no sound")
     return checked(resample(samples.mean(axis=1), rate), label)
+
+
+def _cut(notes: str) -> bool:
+    """True if libsndfile's log of a file says that it ends early: WAV and AIFF by their header, OGG by its last page."""
+    found = re.search(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", notes, re.MULTILINE)
+    if found is not None and int(found[2]) < int(found[1]) < STREAMED:
+        return True
+    return "lacks an end-of-stream bit" in notes or "Junk after the last page" in notes
 
 
 def checked(samples: np.ndarray, label: str) -> np.ndarray:

@@ -20,8 +20,9 @@ class Room:
     """A family of channels; every recording draws its own value from each range.
 
     reverberation: seconds until the tail has decayed by 60 dB. direct: direct-to-reverberant ratio, dB.
-    band: corner frequencies of the microphone, Hz. noise: signal-to-noise ratio of the room's noise, dB.
-    babble: signal-to-babble ratio, dB, or None for a room without other speakers.
+    low, high: corner frequencies of the microphone, Hz. noise: signal-to-noise ratio of the room's noise, dB.
+    babble: signal-to-babble ratio, dB, or None for a room without other speakers. Both ratios hold in the room, between
+    reverberant speech and what disturbs it, over all frequencies: before the microphone's band.
     """
 
     reverberation: Range

@@ -6,19 +6,23 @@ the order or the number of workers. The workers import no more than the standard
 asr_analogy.tts.espeak` is one of them.
 """
 
+import contextlib
 import ctypes
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
-import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import Queue
+from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from asr_analogy.errors import MissingError
+from asr_analogy.errors import MissingError, ResourceError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,9 +34,14 @@ RATE = 22_050
 
 SYNCHRONOUS, UTF8 = 2, 1
 NO_SUCH_VOICE = 2
+CRASHED = -1
+"""Status of an utterance that made the engine crash; the others are the engine's own codes."""
 RATE_PARAMETER, PITCH_PARAMETER, RANGE_PARAMETER = 1, 3, 4
 HEADER = struct.Struct("<iq")
-"""Answer header: status (0 done, else the engine's error code) and number of PCM bytes that follow."""
+"""Answer header: status (0 done) and number of PCM bytes that follow."""
+
+Answer = tuple[int, bytes]
+"""Status (0 done, CRASHED, else the engine's error code) and 16-bit PCM at RATE."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +65,8 @@ def _engine() -> ctypes.CDLL:
     return engine
 
 
-def _speak(engine: ctypes.CDLL, request: Request) -> tuple[int, bytes]:
-    """Speak in this process. Returns (status, 16-bit PCM at RATE); status is the engine's error code or 0."""
+def _speak(engine: ctypes.CDLL, request: Request) -> Answer:
+    """Speak in this process."""
     chunks: list[bytes] = []
     callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
@@ -68,6 +77,7 @@ def _speak(engine: ctypes.CDLL, request: Request) -> tuple[int, bytes]:
 
     callback = callback_type(collect)
     engine.espeak_SetSynthCallback(callback)
+    engine.espeak_ng_SetRandSeed(ctypes.c_long(1))  # breath and klatt draw noise, else seeded with the time of start
     status = engine.espeak_SetVoiceByName(request.voice.encode())
     if status:
         return status, b""
@@ -82,19 +92,34 @@ def _speak(engine: ctypes.CDLL, request: Request) -> tuple[int, bytes]:
 
 def _serve() -> None:
     """Worker loop: one JSON request a line on stdin, one framed answer on stdout, a fresh child for each."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers itself
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever the engine prints must not come between the answers
     engine = _engine()
-    out = sys.stdout.fileno()
     for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            status, pcm = _speak(engine, Request(**json.loads(line)))
-            data = memoryview(HEADER.pack(status, len(pcm)) + pcm)
-            while data:
-                data = data[os.write(out, data) :]
+        out.write(_speak_in_child(engine, Request(**json.loads(line))))
+        out.flush()
+
+
+def _speak_in_child(engine: ctypes.CDLL, request: Request) -> bytes:
+    """The framed answer to one request, spoken by a forked child with the engine as it was started."""
+    source, sink = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            status, pcm = _speak(engine, request)
+            with os.fdopen(sink, "wb") as pipe:
+                pipe.write(HEADER.pack(status, len(pcm)) + pcm)
             os._exit(0)
-        _, code = os.waitpid(child, 0)
-        if code:
+        finally:
             os._exit(1)
+    os.close(sink)
+    with os.fdopen(source, "rb") as pipe:
+        answer = pipe.read()
+    _, code = os.waitpid(child, 0)
+    if code == signal.SIGKILL:  # out of memory: not the fault of this text
+        os._exit(1)
+    return answer if code == 0 else HEADER.pack(CRASHED, 0)
 
 
 class Workers:
@@ -105,56 +130,69 @@ class Workers:
         self.processes = [
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(max(1, count))
         ]
+        self.idle: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
+        for process in self.processes:
+            self.idle.put(process)
 
     def __enter__(self) -> "Workers":
         return self
 
     def __exit__(self, *_: object) -> None:
         for process in self.processes:
+            assert process.stdin and process.stdout
             process.kill()
             process.wait()
-            assert process.stdin and process.stdout
-            process.stdin.close()
             process.stdout.close()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
 
-    def speak(self, requests: Iterable[Request], ahead: int = 16) -> Iterator[tuple[int, bytes]]:
-        """Yield (status, 16-bit PCM at RATE) for each request, in order; `ahead` answers per worker may wait in memory."""
-        count = len(self.processes)
-        asked: list[Queue[Request | None]] = [Queue() for _ in range(count)]
-        answered: list[Queue[tuple[int, bytes]]] = [Queue() for _ in range(count)]
-        for index, process in enumerate(self.processes):
-            threading.Thread(target=_converse, args=(process, asked[index], answered[index]), daemon=True).start()
-        sent = received = 0
-        for request in requests:
-            asked[sent % count].put(request)
-            sent += 1
-            if sent - received > ahead * count:
-                yield answered[received % count].get()
-                received += 1
-        for queue in asked:
-            queue.put(None)
-        for index in range(received, sent):
-            yield answered[index % count].get()
+    def speak(self, requests: Iterable[Request], ahead: int = 16) -> Iterator[Answer]:
+        """Yield the answer to each request, in order; `ahead` answers per worker may wait in memory.
 
+        Raises ResourceError if a worker ended, was killed or could not start.
+        """
+        pool = ThreadPoolExecutor(len(self.processes))
+        pending: deque[Future[Answer]] = deque()
+        try:
+            for request in requests:
+                pending.append(pool.submit(self._ask, request))
+                if len(pending) > ahead * len(self.processes):
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
-def _converse(process: subprocess.Popen[bytes], asked: "Queue[Request | None]", answered: Queue) -> None:
-    """Pass requests to one worker and its answers back until a None is asked; a dead worker answers status -1."""
-    assert process.stdin and process.stdout
-    while (request := asked.get()) is not None:
+    def _ask(self, request: Request) -> Answer:
+        """Have one idle worker speak."""
+        process = self.idle.get()
+        assert process.stdin and process.stdout
         try:
             process.stdin.write((json.dumps(vars(request)) + "\n").encode())
             process.stdin.flush()
             status, size = HEADER.unpack(process.stdout.read(HEADER.size))
-            answered.put((status, process.stdout.read(size)))
+            pcm = process.stdout.read(size)
+            if len(pcm) == size:
+                return status, pcm
         except (OSError, struct.error, ValueError):
-            answered.put((-1, b""))
+            pass
+        finally:
+            self.idle.put(process)
+        raise ResourceError(
+            f"espeak: a synthesis process ended (exit code {process.wait()}) at {request.text[:40]!r}; if memory is "
+            "short, lower prepare.workers; the same command goes on from where it stood"
+        )
 
 
 class EspeakVoice:
     """The backend behind cards with `backend: espeak`; `names` are the engine's names of the card's voices."""
 
     def __init__(self, card: "Card", workers: int = 0) -> None:
-        _require_engine()
+        variants = _variants()
+        for name in card.voices:
+            _, plus, variant = name.partition("+")
+            if plus and variant not in variants:  # the engine would speak without the variant and say nothing
+                raise MissingError(f"{_no_such(name)}; variants: {', '.join(variants)}")
         self.card = card
         self.names = list(card.voices)
         self.workers = workers or os.cpu_count() or 1
@@ -165,17 +203,25 @@ class EspeakVoice:
 
         from asr_analogy.speech import audio
 
+        asked: deque[Request] = deque()
+
+        def requests() -> Iterator[Request]:
+            for line in lines:
+                asked.append(self._request(line))
+                yield asked[-1]
+
         with Workers(self.workers) as workers:
-            for status, pcm in workers.speak(map(self._request, lines)):
+            for status, pcm in workers.speak(requests()):
+                request = asked.popleft()
                 if status == NO_SUCH_VOICE:
-                    raise MissingError(
-                        f"espeak: no such voice in the card; known are espeak-ng's, e.g. {self.names[0]}"
-                    )
+                    raise MissingError(f"{_no_such(request.voice)}; a name is e.g. gmw/en-US or gmw/en-US+m1")
                 samples = np.frombuffer(pcm, np.int16).astype(np.float32) / 32768
-                if status or len(samples) < RATE * audio.SHORTEST:
-                    yield "the voice said nothing" if not status else f"the voice failed (code {status})"
-                    continue
-                yield audio.level(audio.trim(audio.resample(samples, RATE)))
+                if status:
+                    yield f"the voice {request.voice} failed (code {status})"
+                elif len(samples) < RATE * audio.SHORTEST or np.abs(samples).max() < audio.SILENCE:
+                    yield "the voice said nothing"
+                else:
+                    yield audio.level(audio.trim(audio.resample(samples, RATE)))
 
     def _request(self, line: "Line") -> Request:
         import numpy as np
@@ -185,11 +231,17 @@ class EspeakVoice:
         return Request(line.text, self.names[line.voice % len(self.names)], *draw)
 
 
-def _require_engine() -> None:
+def _no_such(voice: str) -> str:
+    return f"voices: {voice}: espeak-ng has no such voice; correct the voice card"
+
+
+def _variants() -> list[str]:
+    """The timbres of the engine, as they stand behind the + of a voice name."""
     try:
-        import espeakng_loader  # noqa: F401
+        import espeakng_loader
     except ImportError as error:
         raise MissingError('the voice espeak needs its engine: pip install "asr-analogy[espeak]"') from error
+    return sorted(file.name for file in (Path(espeakng_loader.get_data_path()) / "voices" / "!v").iterdir())
 
 
 if __name__ == "__main__":

@@ -6,27 +6,34 @@ A card is a YAML file in tts/: the backend, its voices and their settings. A rec
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from asr_analogy.errors import MissingError, RecipeError
-from asr_analogy.recipe import shipped
+from asr_analogy.recipe import Options, faults, read_yaml, shipped
+
+Pace = Annotated[int, Field(ge=80, le=450)]
+Percent = Annotated[int, Field(ge=0, le=99)]
 
 
-class Card(BaseModel):
+class Card(Options):
     """A voice card: which backend speaks, with which voices, how fast and how high."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     backend: Literal["espeak"]
     licence: str = Field(description="what may be done with speech made by these voices")
     voices: list[str] = Field(min_length=1, description="the backend's names of the voices")
-    rate: tuple[int, int] = Field((150, 180), description="words per minute, drawn per utterance from this range")
-    pitch: tuple[int, int] = Field((40, 60), description="base pitch 0-99, drawn per utterance")
-    range: tuple[int, int] = Field((40, 60), description="pitch range 0-99, drawn per utterance")
+    rate: tuple[Pace, Pace] = Field((150, 180), description="words per minute, drawn per utterance from this range")
+    pitch: tuple[Percent, Percent] = Field((40, 60), description="base pitch 0-99, drawn per utterance")
+    range: tuple[Percent, Percent] = Field((40, 60), description="pitch range 0-99, drawn per utterance")
+
+    @field_validator("rate", "pitch", "range")
+    @classmethod
+    def _ascending(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if value[0] > value[1]:
+            raise ValueError(f"write the smaller number first (got {value[0]}, {value[1]})")
+        return value
 
 
 @dataclass(frozen=True)
@@ -57,9 +64,9 @@ def load_card(name: str) -> Card:
             f"voices: {name}: no such voice card; known: {', '.join(known)}, or give the path of a .yaml"
         )
     try:
-        return Card.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path}: not a voice card ({'; '.join(str(error).splitlines()[1:3]) or error})") from error
+        return Card.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise RecipeError(f"{path}: not a voice card ({faults(error, Card)})") from error
 
 
 def open_voice(card: Card, workers: int) -> Voice:
