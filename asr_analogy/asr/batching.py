@@ -3,37 +3,57 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
+from asr_analogy.errors import DataError
 from asr_analogy.speech.audio import SAMPLE_RATE
 
 POOL = 50
 """Batches whose utterances are sorted by length together; larger pools pad less and mix less."""
+
+IGNORED = -100
+"""Label that no loss counts."""
 
 
 def plan(durations: Sequence[float], batch: int, count: int, seed: int) -> list[list[int]]:
     """`count` batches of `batch` indices into `durations`, epoch after epoch in a seeded order.
 
     Every epoch visits each utterance at most once; within a pool, batches hold utterances of about the same length.
+    With fewer utterances than `batch`, every batch holds them all. Raises DataError when there are none.
     """
+    if not durations:
+        raise DataError("nothing to train on: the corpus is empty; see its dropped.jsonl")
     lengths = np.asarray(durations)
+    size = min(batch, len(lengths))
     batches: list[list[int]] = []
     epoch = 0
     while len(batches) < count:
         random = np.random.default_rng((seed, epoch))
-        order = random.permutation(len(lengths))
-        size = min(batch, len(lengths))
+        # What does not fill a batch is left out before sorting: afterwards it would be the longest, every time.
+        order = random.permutation(len(lengths))[: len(lengths) // size * size]
         found: list[list[int]] = []
         for start in range(0, len(order), POOL * size):
             pool = order[start : start + POOL * size]
             pool = pool[np.argsort(lengths[pool], kind="stable")]
-            found += [pool[index : index + size].tolist() for index in range(0, len(pool) - size + 1, size)]
+            found += [pool[index : index + size].tolist() for index in range(0, len(pool), size)]
         batches += [found[index] for index in random.permutation(len(found))]
         epoch += 1
     return batches[:count]
 
 
+def padded(labels: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Label ids as one int64 tensor, (batch, longest), filled with IGNORED."""
+    table = torch.full((len(labels), max(map(len, labels))), IGNORED)
+    for row, label in zip(table, labels, strict=True):
+        row[: len(label)] = torch.tensor(label)
+    return table
+
+
 def pieces(clip: np.ndarray, longest: float) -> list[np.ndarray]:
-    """Cut `clip` into pieces of at most `longest` seconds, each at the quietest 20 ms of its last third."""
+    """Cut `clip` into pieces of at most `longest` seconds, each at the quietest 20 ms of its last third.
+
+    Joined, the pieces are the clip again, sample for sample.
+    """
     window, frame = int(longest * SAMPLE_RATE), SAMPLE_RATE // 50
     found = []
     while len(clip) > window:

@@ -1,23 +1,27 @@
 """What the stages ask of a recogniser. Only this room knows that there are families of models.
 
-`open_recogniser` returns the right family for a folder; `find` turns a hub id into a folder first.
+`find` turns a hub id into a folder, `open_recogniser` opens that folder as the right family.
 """
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 import transformers
+from safetensors import SafetensorError
+from transformers import AutoConfig
 
 from asr_analogy.errors import DataError, MissingError, RecipeError
 from asr_analogy.recipe import shipped
 
 FAMILIES = {"whisper": "Whisper", "wav2vec2-conformer": "Wav2Vec2-Conformer"}
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
+"""What transformers raises on a folder that is damaged or of another kind."""
 
 
 class Recogniser(Protocol):
@@ -25,6 +29,8 @@ class Recogniser(Protocol):
 
     model: Any
     processor: Any
+    decoding: dict[str, str]
+    """What generation_config.json is to say for the recipe's language; empty where a model knows one language only."""
     window: float | None
     """Longest audio in seconds that one forward pass takes, or None."""
 
@@ -51,7 +57,7 @@ def find(base: str) -> Path:
     if folder.is_dir():
         return folder
     if base.startswith((".", "/", "~")) or base.count("/") > 1:
-        raise MissingError(f"base: {base}: no such folder")
+        raise MissingError(f"{base}: no such folder; give a model folder or a hub id")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -62,49 +68,107 @@ def find(base: str) -> Path:
             found = Path(snapshot_download(base, allow_patterns=[*patterns, "pytorch_model*.bin"]))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         raise MissingError(
-            f"base: {base}: neither a folder here nor reachable on the hub ({type(error).__name__}); "
+            f"{base}: neither a model folder here nor reachable on the hub ({type(error).__name__}); "
             "give a folder, or go online once to fill the cache"
         ) from error
     return found
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a model folder. Raises DataError if there is none or its family is not one of ours."""
-    path = folder / "config.json"
-    if not path.is_file():
-        raise DataError(f"{folder}: no config.json, so this is not a model folder")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error})") from error
+    """config.json of a model folder. Raises DataError if there is none, RecipeError if its family is not one of ours."""
+    config = read_json(folder / "config.json")
+    if config is None:
+        raise DataError(f"{folder}: no config.json, so this is not a model folder; check the path")
     if config.get("model_type") not in FAMILIES:
         raise RecipeError(f"{folder}: model type {config.get('model_type')!r}; supported: {', '.join(FAMILIES)}")
     return config
 
 
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file of a model folder, or None without the file. Raises DataError if it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable as JSON ({error}); download or save the folder again") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: not a JSON object; download or save the folder again")
+    return found
+
+
 def open_recogniser(folder: Path, language: str, weights: bool = True) -> Recogniser:
-    """Load the checkpoint in `folder` (fp32, on the CPU); without `weights` only what labels and limits need."""
+    """Load the checkpoint in `folder` (fp32, on the CPU); without `weights` only what labels and limits need.
+
+    Raises DataError for a folder that is damaged, incomplete or pickled with code in it, RecipeError for a model of
+    another family or without the language.
+    """
     kind = read_config(folder)["model_type"]
     if weights and not any((folder / name).exists() for name in WEIGHTS):
-        raise DataError(f"{folder}: no weights there ({WEIGHTS[0]})")
+        raise DataError(f"{folder}: no weights there ({WEIGHTS[0]}); check the path")
     if kind == "whisper":
         from asr_analogy.asr.whisper import WhisperRecogniser
 
         return WhisperRecogniser(folder, language, weights)
     from asr_analogy.asr.conformer import ConformerRecogniser
 
-    return ConformerRecogniser(folder, language, weights)
+    return ConformerRecogniser(folder, weights)
+
+
+def open_processor(folder: Path) -> Any:
+    """The feature extractor and tokenizer of a model folder, as transformers' processor of its family."""
+    kind: Any = transformers.Wav2Vec2Processor
+    if read_config(folder)["model_type"] == "whisper":
+        kind = transformers.WhisperProcessor
+    try:
+        return kind.from_pretrained(folder, local_files_only=True)
+    except UNREADABLE as error:
+        raise DataError(
+            f"{folder}: no usable {kind.__name__} ({_first_line(error)}); save it beside the model"
+        ) from error
+
+
+def open_config(folder: Path) -> Any:
+    """transformers' config of a model folder, with the defaults of what config.json leaves out."""
+    read_config(folder)
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True)
+    except UNREADABLE as error:
+        raise DataError(f"{folder / 'config.json'}: not usable ({_first_line(error)})") from error
 
 
 def load_model(kind: Any, folder: Path) -> Any:
-    """`from_pretrained` of a transformers class on local files, in fp32; pickled weights only with weights_only=True."""
+    """`from_pretrained` of a transformers class on local files, in fp32, whatever the base is stored in.
+
+    A base that is published as pytorch_model.bin only is read as a plain table of tensors (weights_only=True): a pickle
+    that would run code is refused. So is a checkpoint without all weights, because the missing ones would be random.
+    """
     transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
     try:
-        return kind.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, weights_only=True, attn_implementation=attention()
+        model, report = kind.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            weights_only=True,
+            attn_implementation=attention(),
+            output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise DataError(f"{folder}: not loadable as {kind.__name__} ({str(error).splitlines()[0]})") from error
+    except UnpicklingError as error:
+        raise DataError(
+            f"{folder}: its pickled weights are damaged or hold more than tensors, and were not executed; "
+            "get the base as safetensors"
+        ) from error
+    except UNREADABLE as error:
+        raise DataError(f"{folder}: not loadable as {kind.__name__} ({_first_line(error)})") from error
+    # masked_spec_embed only marks what SpecAugment hides in training, and some published checkpoints lack it.
+    missing = sorted(name for name in report["missing_keys"] if not name.endswith("masked_spec_embed"))
+    if missing:
+        raise DataError(
+            f"{folder}: lacks {len(missing)} weights of a {kind.__name__}, first {missing[0]}; "
+            "give a checkpoint that was trained to transcribe"
+        )
+    return model
 
 
 def attention() -> str:
@@ -112,61 +176,5 @@ def attention() -> str:
     return "sdpa" if torch.cuda.is_available() else "eager"
 
 
-def save(recogniser: Recogniser, folder: Path, base: Path) -> None:
-    """Write a model folder: safetensors, full processor with the legacy files, the base's generation config."""
-    recogniser.model.save_pretrained(folder)
-    write_processor(recogniser, folder, base)
-
-
-def write_processor(recogniser: Recogniser, folder: Path, base: Path) -> None:
-    """Everything of a model folder but the weights and config.json.
-
-    transformers 5 writes neither preprocessor_config.json nor vocab.json; faster-whisper and whisper.cpp read only those.
-    """
-    processor = recogniser.processor
-    processor.save_pretrained(folder)
-    processor.feature_extractor.save_pretrained(folder)
-    vocabulary = processor.tokenizer.get_vocab()
-    special = dict(processor.tokenizer.get_added_vocab())
-    plain = {
-        token: number for token, number in sorted(vocabulary.items(), key=lambda item: item[1]) if token not in special
-    }
-    for name in ("merges.txt", "normalizer.json", "special_tokens_map.json"):
-        if (base / name).is_file():
-            shutil.copyfile(base / name, folder / name)
-    if (base / "vocab.json").is_file():
-        shutil.copyfile(base / "vocab.json", folder / "vocab.json")
-    else:
-        (folder / "vocab.json").write_text(json.dumps(plain, ensure_ascii=False), encoding="utf-8")
-    if special:
-        (folder / "added_tokens.json").write_text(json.dumps(special, ensure_ascii=False), encoding="utf-8")
-    merges = getattr(processor.tokenizer, "_merges", None)
-    if merges and not (folder / "merges.txt").exists():
-        lines = [" ".join(pair) if not isinstance(pair, str) else pair for pair in merges]
-        (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(lines) + "\n", encoding="utf-8")
-    _generation_config(recogniser, folder, base)
-
-
-def _generation_config(recogniser: Recogniser, folder: Path, base: Path) -> None:
-    """The base's generation config with every key kept; only language and task are set."""
-    if (base / "generation_config.json").is_file():
-        settings = json.loads((base / "generation_config.json").read_text(encoding="utf-8"))
-        settings.update(getattr(recogniser, "decoding", {}))
-        (folder / "generation_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-
-
-def anatomy(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """(buffer names, tied name -> name it is tied to) of a model folder, from its config, without loading weights."""
-    from transformers import AutoConfig, Wav2Vec2ConformerForCTC, WhisperForConditionalGeneration
-
-    kind = (
-        WhisperForConditionalGeneration if read_config(folder)["model_type"] == "whisper" else Wav2Vec2ConformerForCTC
-    )
-    with torch.device("meta"):
-        model = kind(AutoConfig.from_pretrained(folder, local_files_only=True))
-    return [name for name, _ in model.named_buffers()], dict(model.all_tied_weights_keys)
-
-
-def vocabulary(folder: Path, language: str = "en") -> dict[str, int]:
-    """Token -> id of a model folder's tokenizer."""
-    return dict(open_recogniser(folder, language, weights=False).processor.tokenizer.get_vocab())
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

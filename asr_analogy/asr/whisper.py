@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import WhisperConfig, WhisperForConditionalGeneration, WhisperProcessor
+from transformers import WhisperForConditionalGeneration
 
-from asr_analogy.asr.batching import pieces
-from asr_analogy.asr.family import load_model
+from asr_analogy.asr.batching import padded, pieces
+from asr_analogy.asr.family import load_model, open_config, open_processor, read_json
 from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.speech.audio import SAMPLE_RATE
 from asr_analogy.text.spoken import letters
@@ -18,48 +18,39 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz'"
 TOKENS_PER_SECOND = 14
 """Decoding stops after this many tokens per second of audio (fast speech stays below 8): the guard against loops."""
 
+SPARE_TOKENS = 10
+"""Tokens that even the shortest clip may have."""
+
 
 class WhisperRecogniser:
     """WhisperForConditionalGeneration with its processor, for one language."""
 
     def __init__(self, folder: Path, language: str, weights: bool = True) -> None:
-        try:
-            self.processor: Any = WhisperProcessor.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{folder}: no usable Whisper processor ({str(error).splitlines()[0]})") from error
-        tokenizer = self.processor.tokenizer
-        self.multilingual = f"<|{language}|>" in tokenizer.get_vocab() and "<|transcribe|>" in tokenizer.get_vocab()
-        if not self.multilingual and language != "en":
-            raise RecipeError(f"language: {language}: not a language of {folder}")
-        self.decoding = {"language": language, "task": "transcribe"} if self.multilingual else {}
-        tokenizer.set_prefix_tokens(**self.decoding, predict_timestamps=False)
-        self.written = tokenizer.init_kwargs.get("label_form") != "letters"
+        self.processor: Any = open_processor(folder)
+        self.decoding = _decoding(folder, language, self.processor.tokenizer.get_vocab())
+        named = [f"<|{language}|>", "<|transcribe|>"] if self.decoding else []
+        self.prompt: list[int] = self.processor.tokenizer.convert_tokens_to_ids([*named, "<|notimestamps|>"])
+        self.written = self.processor.tokenizer.init_kwargs.get("label_form") != "letters"
         self.window: float | None = self.processor.feature_extractor.chunk_length
+        self.positions: int = open_config(folder).max_target_positions
         self.model: Any = load_model(WhisperForConditionalGeneration, folder) if weights else None
-        self.positions = WhisperConfig.from_pretrained(folder, local_files_only=True).max_target_positions
 
     def label(self, text: str) -> list[int]:
         """Prompt (without the start token, which the model prepends), text, end. Written form, with Whisper's leading
         space; a base whose tokenizer says `label_form: letters` gets lower-case letters."""
         tokenizer = self.processor.tokenizer
-        start, *prompt = tokenizer.prefix_tokens
-        body = tokenizer(
-            " " + text.strip() if self.written else letters(text, LETTERS), add_special_tokens=False
-        ).input_ids
-        return [*prompt, *body, tokenizer.eos_token_id]
+        body = " " + text.strip() if self.written else letters(text, LETTERS)
+        return [*self.prompt, *tokenizer(body, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
 
     def refusal(self, text: str, seconds: float) -> str | None:
         if self.window is not None and seconds > self.window:
             return f"longer than the base's window ({self.window:g} s)"
-        if len(self.label(text)) >= self.positions:
+        if len(self.label(text)) > self.positions:
             return "more tokens than the decoder has positions"
         return None if self.written or letters(text, LETTERS) else "no letters to learn"
 
     def batch(self, clips: Sequence[np.ndarray], labels: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
-        padded = torch.full((len(labels), max(map(len, labels))), -100)
-        for index, label in enumerate(labels):
-            padded[index, : len(label)] = torch.tensor(label)
-        return {"input_features": self._features(clips), "labels": padded}
+        return {"input_features": self._features(clips), "labels": padded(labels)}
 
     def _features(self, clips: Sequence[np.ndarray]) -> torch.Tensor:
         """Log-mels padded to the base's own window, (batch, mels, frames)."""
@@ -70,16 +61,34 @@ class WhisperRecogniser:
         assert self.window is not None
         parts = [pieces(clip, self.window) for clip in clips]
         flat = [piece for clip in parts for piece in clip]
-        seconds = max(len(piece) for piece in flat) / SAMPLE_RATE
-        room = self.positions - 5
+        room = self.positions - len(self.prompt) - 1
+        limits = [min(room, SPARE_TOKENS + TOKENS_PER_SECOND * len(piece) // SAMPLE_RATE) for piece in flat]
         with torch.inference_mode():
             features = self._features(flat).to(self.model.device, self.model.dtype)
             tokens = self.model.generate(
-                features,
-                **self.decoding,
-                num_beams=1,
-                do_sample=False,
-                max_new_tokens=min(room, 10 + int(TOKENS_PER_SECOND * seconds)),
+                features, **self.decoding, num_beams=1, do_sample=False, max_new_tokens=max(limits)
             )
-        texts = iter(self.processor.batch_decode(tokens, skip_special_tokens=True))
+        # Each clip has its own limit, so that a transcript does not depend on what it is decoded with.
+        own = [row[:limit] for row, limit in zip(tokens.tolist(), limits, strict=True)]
+        texts = iter(self.processor.batch_decode(own, skip_special_tokens=True))
         return [" ".join(next(texts).strip() for _ in clip).strip() for clip in parts]
+
+
+def _decoding(folder: Path, language: str, vocabulary: dict[str, int]) -> dict[str, str]:
+    """Language and task for generation_config.json; empty for English-only bases, which take neither.
+
+    The vocabulary does not tell: English-only checkpoints carry the language tokens too, untrained.
+    """
+    path = folder / "generation_config.json"
+    settings = read_json(path) or {}
+    if "no_timestamps_token_id" not in settings:
+        raise DataError(f"{path}: missing or without no_timestamps_token_id; copy it from the original Whisper")
+    token = f"<|{language}|>"
+    if not settings.get("is_multilingual", token in vocabulary and "<|transcribe|>" in vocabulary):
+        if language != "en":
+            raise RecipeError(f"language: {language}: {folder} knows English only; take a multilingual base")
+        return {}
+    if token not in settings.get("lang_to_id", {}):
+        known = ", ".join(name.strip("<|>") for name in settings.get("lang_to_id", {})) or "none in lang_to_id"
+        raise RecipeError(f"language: {language}: not a language of {path}; known: {known}")
+    return {"language": language, "task": "transcribe"}

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from asr_analogy.asr.cost import seconds
-from asr_analogy.asr.family import find, open_recogniser
+from asr_analogy.asr.cost import TYPICAL, memory_errors, seconds
+from asr_analogy.asr.family import Recogniser, find, open_recogniser
 from asr_analogy.errors import DataError
 from asr_analogy.progress import progress
 from asr_analogy.recipe import Recipe
@@ -80,15 +80,17 @@ def scores_folder(recipe: Recipe, workspace: Workspace, force: bool = False) -> 
 def estimate(recipe: Recipe, workspace: Workspace, hours: Mapping[str, float]) -> list[Step]:
     """What evaluate would do; `hours` holds the audio of each prepared corpus, as known or estimated."""
     base = find(recipe.base)
+    window = open_recogniser(base, recipe.language, weights=False).window
     steps = []
     for test in tests(recipe):
+        audio = hours.get(test, 0.0)
+        cost = round(seconds(base, window, 3600 * audio / TYPICAL, 2), 1)
         for system in systems(recipe):
             try:
                 done = folder(recipe, workspace, system, test).done()
             except DataError:  # its model or test set is not there yet
                 done = False
-            cost = 0.0 if done else seconds(base, 3600 * hours.get(test, 0.0), 2)
-            steps.append(Step(f"hypotheses/{test}/{system}", done, "", hours.get(test, 0.0), round(cost, 1), 0.1))
+            steps.append(Step(f"hypotheses/{test}/{system}", done, "", audio, 0.0 if done else cost, 0.1))
     return steps
 
 
@@ -113,26 +115,24 @@ def evaluate(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
         write_whole(out / "scores.json", json.dumps(_scores(recipe, workspace), indent=1))
 
 
-def _transcribe(recogniser: Any, recipe: Recipe, corpus: Path, title: str, out: Path) -> None:
+def _transcribe(recogniser: Recogniser, recipe: Recipe, corpus: Path, title: str, out: Path) -> None:
     """Write hypotheses.jsonl, in corpus order; decoding goes from short to long so that batches pad little."""
-    utterances = read_corpus(corpus)
+    utterances, size = read_corpus(corpus), recipe.evaluate.batch
     order = sorted(range(len(utterances)), key=lambda index: utterances[index].duration)
     texts = [""] * len(utterances)
-    with progress(title, len(utterances)) as advance:
-        for start in range(0, len(order), recipe.evaluate.batch):
-            part = order[start : start + recipe.evaluate.batch]
-            for index, text in zip(
-                part, recogniser.transcribe([utterances[index].samples() for index in part]), strict=True
-            ):
+    with progress(title, len(utterances)) as advance, memory_errors(f"try --set evaluate.batch={max(1, size // 2)}"):
+        for start in range(0, len(order), size):
+            part = order[start : start + size]
+            found = recogniser.transcribe([utterances[index].samples() for index in part])
+            for index, text in zip(part, found, strict=True):
                 texts[index] = text
             advance(len(part), "")
     lines = []
     for utterance, text in zip(utterances, texts, strict=True):
-        row = {"id": utterance.id, "reference": utterance.text, "hypothesis": text}
-        lines.append(
-            json.dumps({**row, "speaker": utterance.speaker, "duration": utterance.duration}, ensure_ascii=False)
-        )
-    write_whole(out / "hypotheses.jsonl", "\n".join(lines) + "\n")
+        row: dict[str, Any] = {"id": utterance.id, "reference": utterance.text, "hypothesis": text}
+        row |= {"speaker": utterance.speaker, "duration": utterance.duration}
+        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    write_whole(out / "hypotheses.jsonl", "".join(lines))
     log.info("  %s: %d utterances", title, len(lines))
 
 
@@ -149,6 +149,8 @@ def _scores(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
         references = [row["reference"] for row in rows[BASELINE]]
         groups = [row["speaker"] or row["id"] for row in rows[BASELINE]] if recipe.evaluate.group == "speaker" else None
         words = {name: count_words(references, [row["hypothesis"] for row in lines]) for name, lines in rows.items()}
+        if not total(words[BASELINE]).words:
+            raise DataError(f"{test}: its transcripts hold no word to score; give a test set with transcripts")
         table = {}
         for name, lines in rows.items():
             hypotheses = [row["hypothesis"] for row in lines]
@@ -186,7 +188,8 @@ def _system(recipe: Recipe, own: list[Counts], baseline: list[Counts], groups: l
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "hypotheses.jsonl").read_text(encoding="utf-8").splitlines()]
+    with (folder / "hypotheses.jsonl").open(encoding="utf-8", newline="\n") as lines:  # a text may hold other line ends
+        return [json.loads(line) for line in lines]
 
 
 def _round(value: float) -> float | None:

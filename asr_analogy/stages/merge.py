@@ -1,33 +1,28 @@
 """merge: C + scale * (B - A), checked for common parents, written as a model folder like any other."""
 
 import logging
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from asr_analogy.asr.cost import parameters
-from asr_analogy.asr.family import anatomy, find, read_config, vocabulary
+from asr_analogy.asr.family import find, read_config
+from asr_analogy.asr.folder import anatomy, architecture, copy_settings, vocabulary
 from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.recipe import Recipe
 from asr_analogy.vectors.stream import Summary
 from asr_analogy.vectors.stream import merge as stream
-from asr_analogy.workspace import RECORD, Folder, Step, Workspace, content, digest, read_record
+from asr_analogy.workspace import Folder, Step, Workspace, content, digest, read_record
 
 log = logging.getLogger("asr_analogy")
 
-WEIGHT_FILES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
-NOT_COPIED = (RECORD, "metrics.jsonl")
-VARYING = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
-"""Keys of config.json that do not shape the weights."""
+ARMS = {"--to": "domain-synthetic", "--plus": "general-real", "--minus": "general-synthetic"}
+"""The arm of a recipe that each option of a merge by folders stands for."""
 
 
 def folder(recipe: Recipe, workspace: Workspace, force: bool = False) -> Folder:
-    """The folder of the merged model with everything it depends on."""
-    arms = {letter: content(workspace.root / "models" / arm) for letter, arm in _arms().items()}
+    """The folder of the merged model with everything it depends on. Raises DataError if an arm is not trained."""
+    arms = {name.removeprefix("--"): content(workspace.root / "models" / arm) for name, arm in ARMS.items()}
     return workspace.folder("models/merged", {"arms": arms, "scale": recipe.merge.scale}, force)
-
-
-def _arms() -> dict[str, str]:
-    return {"to": "domain-synthetic", "plus": "general-real", "minus": "general-synthetic"}
 
 
 def estimate(recipe: Recipe, workspace: Workspace) -> list[Step]:
@@ -37,7 +32,8 @@ def estimate(recipe: Recipe, workspace: Workspace) -> list[Step]:
     except DataError:  # its arms are not trained yet
         done = False
     count = parameters(find(recipe.base))
-    return [Step("models/merged", done, f"scale {recipe.merge.scale:g}", 0.0, round(1 + count * 5e-9, 1), 4e-6 * count)]
+    cost, megabytes = 0.0 if done else round(1 + count * 5e-9, 1), round(4e-6 * count, 1)
+    return [Step("models/merged", done, f"scale {recipe.merge.scale:g}", 0.0, cost, megabytes)]
 
 
 def merge(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
@@ -46,9 +42,9 @@ def merge(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
     if place.done():
         log.info("merge: merged is there")
         return
-    models = {letter: workspace.root / "models" / arm for letter, arm in _arms().items()}
+    models = {name: workspace.root / "models" / arm for name, arm in ARMS.items()}
     with place.writing() as out:
-        _merge(models["to"], models["plus"], models["minus"], recipe.merge.scale, out)
+        _merge(models, recipe.merge.scale, out)
 
 
 def merge_folders(
@@ -56,54 +52,56 @@ def merge_folders(
 ) -> None:
     """Merge any three model folders (or hub ids) into `out`; the base cancels, so it is not needed.
 
-    Raises DataError for weights that do not fit, RecipeError for models of different bases or an `out` that is taken.
+    Raises DataError for weights that do not fit or are pickled, RecipeError for models of different bases or an `out`
+    that is taken.
     """
-    paths = {"--to": find(str(to)), "--plus": find(str(plus)), "--minus": find(str(minus))}
-    inputs = {name: digest(path) for name, path in paths.items()} | {"scale": scale}
-    place = Workspace(out.resolve().parent).folder(out.name, inputs, force)
+    models = {"--to": find(str(to)), "--plus": find(str(plus)), "--minus": find(str(minus))}
+    for name, path in models.items():
+        if path.resolve().is_relative_to(out.resolve()):
+            raise RecipeError(f"--out {out}: would replace {name} {path}; give another folder")
+    inputs = {name: digest(path) for name, path in models.items()} | {"scale": scale}
+    place = Workspace(out.resolve().parent).folder(out.resolve().name, inputs, force)
     if place.done():
         log.info("merge: %s is there", out)
         return
     with place.writing() as partial:
-        _merge(paths["--to"], paths["--plus"], paths["--minus"], scale, partial)
+        _merge(models, scale, partial)
 
 
-def _merge(to: Path, plus: Path, minus: Path, scale: float, out: Path) -> Summary:
-    _check_parents({"--to": to, "--plus": plus, "--minus": minus})
-    buffers, ties = anatomy(to)
-    for file in sorted(to.iterdir()):
-        if file.is_file() and file.name not in NOT_COPIED and not file.name.endswith(WEIGHT_FILES):
-            shutil.copyfile(file, out / file.name)
-    summary = stream(to, plus, minus, scale, out, buffers, ties)
+def _merge(models: Mapping[str, Path], scale: float, out: Path) -> Summary:
+    _check_parents(models)
+    to = models["--to"]
+    copy_settings(to, out)
+    summary = stream(to, models["--plus"], models["--minus"], scale, out, *anatomy(to))
     share = summary.vector_norm / summary.to_norm if summary.to_norm else 0.0
     log.info("merge: %d tensors, scale %g, vector %.2f %% of the model's norm", summary.parameters, scale, 100 * share)
     return summary
 
 
-def _check_parents(folders: dict[str, Path]) -> None:
-    """Refuse models of different families, shapes, bases or vocabularies; say so where a common base is unproven."""
-    configs = {name: read_config(path) for name, path in folders.items()}
-    first, *others = folders
-    for other in others:
-        for key in sorted({*configs[first], *configs[other]} - {*VARYING}):
-            if configs[first].get(key) != configs[other].get(key):
-                values = f"{configs[first].get(key)} against {configs[other].get(key)}"
+def _check_parents(models: Mapping[str, Path]) -> None:
+    """Refuse models of other families, shapes, bases or vocabularies than the first; say where a base is unproven."""
+    (first, leader), *others = models.items()
+    for _, path in models.items():
+        read_config(path)
+    ours, letters = architecture(leader), vocabulary(leader)
+    bases = {name: (read_record(path) or {}).get("inputs", {}).get("base") for name, path in models.items()}
+    for name, path in others:
+        theirs = architecture(path)
+        for key in sorted({*ours, *theirs}):
+            if ours.get(key) != theirs.get(key):
                 raise RecipeError(
-                    f"{other} {folders[other]}: another model than {first}: {key} is {values}; merge fine-tunes of one base"
+                    f"{name} {path}: another model than {first} {leader}: {key} is {theirs.get(key)} against "
+                    f"{ours.get(key)}; merge fine-tunes of one base"
                 )
-    bases = {name: (read_record(path) or {}).get("inputs", {}).get("base") for name, path in folders.items()}
-    known = {base for base in bases.values() if base}
-    if len(known) > 1:
-        odd = next(name for name in others if bases[name] and bases[name] != bases[first])
-        raise RecipeError(
-            f"{odd} {folders[odd]}: fine-tuned from another base than {first}; merge fine-tunes of one base"
-        )
-    if None in bases.values():
-        unproven = next(name for name, base in bases.items() if not base)
-        log.warning("merge: %s %s does not say which base it comes from; taken on trust", unproven, folders[unproven])
-    vocabularies = {name: vocabulary(path) for name, path in folders.items()}
-    for other in others:
-        if vocabularies[other] != vocabularies[first]:
-            raise DataError(
-                f"{other} {folders[other]}: another vocabulary than {first}; its outputs do not mean the same"
+        if bases[first] and bases[name] and bases[name] != bases[first]:
+            raise RecipeError(
+                f"{name} {path}: fine-tuned from another base than {first} {leader}; merge fine-tunes of one base"
             )
+        if vocabulary(path) != letters:
+            raise DataError(
+                f"{name} {path}: another vocabulary than {first} {leader}, so its outputs do not mean the same; "
+                "merge fine-tunes of one base"
+            )
+    for name, path in models.items():
+        if not bases[name]:
+            log.warning("merge: %s %s does not say which base it comes from; taken on trust", name, path)

@@ -343,10 +343,18 @@ def phase_at(step: int, phases: list[dict]) -> dict:
 
 
 def rate_at(step: int, settings: dict) -> float:
-    """Linear warm-up, then cosine to a hundredth of the peak at the last step."""
-    total = sum(phase["steps"] for phase in settings["phases"])
-    warm = min(1.0, (step + 1) / settings["warmup"])
-    return settings["rate"] * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total))))
+    """Linear warm-up, then cosine to a hundredth of the peak at the last step; a phase with a rate has a cosine of its own."""
+    start = 0
+    for phase in settings["phases"]:
+        if "rate" in phase and start <= step < start + phase["steps"]:
+            return phase["rate"] * cosine((step - start) / phase["steps"])
+        start += phase["steps"]
+    return settings["rate"] * min(1.0, (step + 1) / settings["warmup"]) * cosine(step / start)
+
+
+def cosine(share: float) -> float:
+    """From 1 to 0.01 as `share` goes from 0 to 1."""
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
 
 def load_tests(corpus: Path, data: Path | None) -> dict[str, list[dict]]:

@@ -1,0 +1,163 @@
+import json
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import models
+import numpy as np
+import pytest
+import torch
+from accelerate.utils import set_seed
+
+from asr_analogy.asr.batching import plan
+from asr_analogy.asr.checkpoint import CHECKPOINT
+from asr_analogy.asr.family import Recogniser, open_recogniser
+from asr_analogy.asr.fitting import fit, precision, rate_at
+from asr_analogy.errors import DataError, Interrupted, RecipeError
+from asr_analogy.recipe import Train
+from asr_analogy.speech.corpus import Utterance
+
+
+def fitted(base: Path, out: Path, rows: list[Utterance], seed: int = 1, **options: object) -> tuple[Recogniser, list]:
+    chosen = Train.model_validate({"precision": "fp32", "batch": 2, "warmup": 1, "rate": 0.003, **options})
+    out.mkdir(exist_ok=True)
+    batches = plan([row.duration for row in rows], chosen.batch, chosen.steps * chosen.accumulate, seed)
+    set_seed(seed)
+    recogniser = open_recogniser(base, "en")
+    return recogniser, fit("an-arm", recogniser, rows, batches, chosen, out)
+
+
+def same(left: Recogniser, right: Recogniser) -> bool:
+    pairs = zip(left.model.state_dict().values(), right.model.state_dict().values(), strict=True)
+    return all(torch.equal(*pair) for pair in pairs)
+
+
+@dataclass(frozen=True)
+class Signalling(Utterance):
+    """An utterance that asks for a stop when it is read for the third time."""
+
+    reads: ClassVar[list[int]] = []
+    number: int = signal.SIGTERM
+
+    def samples(self) -> np.ndarray:
+        self.reads.append(1)
+        if len(self.reads) == 3:
+            os.kill(os.getpid(), self.number)
+        return super().samples()
+
+
+def test_the_rate_warms_up_and_falls_to_nearly_nothing() -> None:
+    options = Train(steps=10, warmup=4, rate=1.0)
+    assert [round(rate_at(step, options), 3) for step in range(10)] == [
+        0.25, 0.5, 0.75, 1.0, 1.0, 0.833, 0.667, 0.5, 0.333, 0.167,
+    ]  # fmt: skip
+    assert all(0 < rate_at(step, Train(steps=3, warmup=50, rate=1.0)) <= 1 for step in range(3))
+    assert rate_at(0, Train(steps=1, warmup=0, rate=1.0)) == 1.0
+
+
+@pytest.mark.parametrize(("family", "steps", "rate"), [("whisper", 60, 0.01), ("conformer", 60, 0.01)])
+def test_a_few_utterances_can_be_learnt(family: str, steps: int, rate: float, tmp_path: Path) -> None:
+    base = models.tiny(family, tmp_path / "base")
+    _, metrics = fitted(base, tmp_path / "out", models.utterances(), steps=steps, rate=rate, batch=8)
+    losses = [line["loss"] for line in metrics]
+    assert losses[-1] < 0.6 * losses[0] and [line["step"] for line in metrics] == list(range(1, steps + 1))
+    assert set(metrics[0]) == {"step", "loss", "rate"}  # nothing that differs from run to run
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_a_signal_ends_a_run_that_then_goes_on(family: str, number: int, tmp_path: Path) -> None:
+    dropout = (
+        {"dropout": 0.2} if family == "whisper" else {"hidden_dropout": 0.2, "mask_time_prob": 0.3, "layerdrop": 0.5}
+    )
+    base = models.tiny(family, tmp_path / "base", **dropout)
+    rows, options = models.utterances(), {"steps": 6, "accumulate": 2}
+    expected, metrics = fitted(base, tmp_path / "one", rows, **options)
+    Signalling.reads.clear()
+    loud = [Signalling(**{**vars(row), "number": number}) for row in rows]
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted, match=r"an-arm: stopped at step [1-5] of 6; the same command goes on") as caught:
+        fitted(base, tmp_path / "two", loud, **options)
+    assert caught.value.exit_code == 130 and signal.getsignal(number) is before
+    assert (tmp_path / "two" / CHECKPOINT).is_file()
+    resumed, again = fitted(base, tmp_path / "two", rows, **options)
+    assert same(resumed, expected) and again == metrics
+
+
+def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:
+    base = models.tiny("conformer", tmp_path / "base")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / CHECKPOINT).write_bytes(b"half")
+    with pytest.raises(DataError, match=r"checkpoint\.safetensors: damaged .*delete it and give the command again"):
+        fitted(base, tmp_path / "out", models.utterances(), steps=1)
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_frozen_parts_stay(family: str, tmp_path: Path) -> None:
+    base = models.tiny(family, tmp_path / "base")
+    prefix = "model.encoder" if family == "whisper" else "wav2vec2_conformer.feature_"
+    before = {name: value.clone() for name, value in open_recogniser(base, "en").model.named_parameters()}
+    after = fitted(base, tmp_path / "out", models.utterances(), steps=2, freeze=[prefix])[0].model.named_parameters()
+    moved = {name: not torch.equal(value, before[name]) for name, value in after}
+    assert any(moved.values()) and not any(moved[name] for name in moved if name.startswith(prefix))
+
+
+def test_a_prefix_that_freezes_nothing_or_everything(tmp_path: Path) -> None:
+    base = models.tiny("conformer", tmp_path / "base")
+    with pytest.raises(
+        RecipeError, match=r"train\.freeze: encoder: no parameter begins so; parts of this base: lm_head"
+    ):
+        fitted(base, tmp_path / "out", models.utterances(), steps=1, freeze=["encoder"])
+    with pytest.raises(RecipeError, match="freezes every parameter"):
+        fitted(base, tmp_path / "out", models.utterances(), steps=1, freeze=[""])
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_bfloat16_is_for_the_forward_pass_only(family: str, tmp_path: Path) -> None:
+    base = models.tiny(family, tmp_path / "base")
+    exact, _ = fitted(base, tmp_path / "one", models.utterances(), steps=2)
+    rough, _ = fitted(base, tmp_path / "two", models.utterances(), steps=2, precision="bf16")
+    assert not same(exact, rough)
+    assert {value.dtype for value in rough.model.parameters()} == {torch.float32}
+    close = [
+        torch.allclose(a, b, atol=0.02) for a, b in zip(exact.model.parameters(), rough.model.parameters(), strict=True)
+    ]
+    assert all(close)
+    assert [precision(Train(precision=name)) for name in ("bf16", "fp32")] == ["bf16", "fp32"]
+
+
+def test_batch_norm_learns_its_statistics(tmp_path: Path) -> None:
+    base = models.tiny("conformer", tmp_path / "base")
+    recogniser, _ = fitted(base, tmp_path / "out", models.utterances(), steps=3, accumulate=2)
+    buffers = dict(recogniser.model.named_buffers())
+    tracked = [value.item() for name, value in buffers.items() if name.endswith("num_batches_tracked")]
+    means = [value for name, value in buffers.items() if name.endswith("running_mean")]
+    assert tracked == [6] and all(value.abs().sum() > 0 for value in means)
+
+
+def test_accumulating_two_batches_is_one_step_on_their_mean(tmp_path: Path) -> None:
+    """Four equal utterances: one batch of four and two of two have the same gradient."""
+    base = models.tiny("whisper", tmp_path / "base")
+    rows = models.utterances(["abba"] * 4)
+    once, _ = fitted(base, tmp_path / "one", rows, steps=1, batch=4)
+    twice, _ = fitted(base, tmp_path / "two", rows, steps=1, batch=2, accumulate=2)
+    pairs = zip(once.model.parameters(), twice.model.parameters(), strict=True)
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in pairs)
+
+
+def test_a_loss_that_is_no_number_names_its_utterances(tmp_path: Path) -> None:
+    base = models.tiny("conformer", tmp_path / "base")
+    rows = models.utterances(["abba", "abcdefghij" * 3])
+    rows[1] = models.utterance(1, rows[1].text, models.clip("abba", 1))  # more letters than frames
+    with pytest.raises(
+        DataError, match=r"an-arm: the loss is inf at step \d .*0000001.*no model was written.*--set train\.rate=0\.001"
+    ):
+        fitted(base, tmp_path / "out", rows, steps=3, batch=1)
+
+
+def test_metrics_are_plain_numbers(tmp_path: Path) -> None:
+    base = models.tiny("conformer", tmp_path / "base")
+    _, metrics = fitted(base, tmp_path / "out", models.utterances(), steps=2)
+    assert json.loads(json.dumps(metrics)) == metrics

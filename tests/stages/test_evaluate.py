@@ -1,0 +1,180 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import models
+import numpy as np
+import pytest
+
+from asr_analogy.asr.batching import pieces
+from asr_analogy.asr.family import open_recogniser
+from asr_analogy.errors import DataError
+from asr_analogy.recipe import Recipe
+from asr_analogy.speech.audio import SAMPLE_RATE
+from asr_analogy.stages.evaluate import TESTS, _scores, estimate, evaluate, systems
+from asr_analogy.stages.merge import merge
+from asr_analogy.stages.train import train
+from asr_analogy.workspace import Workspace, write_whole
+
+
+def rows(place: Workspace, system: str, test: str = "domain-test") -> list[dict[str, Any]]:
+    lines = (place.root / "hypotheses" / test / system / "hypotheses.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in lines.split("\n")[:-1]]
+
+
+def scores(place: Workspace) -> dict[str, Any]:
+    return json.loads((place.root / "scores/scores.json").read_text())
+
+
+def models_of(base: Path, root: Path, **settings: Any) -> tuple[Recipe, Workspace]:
+    """A recipe whose arms are trained and merged."""
+    recipe, place = models.recipe(base, **settings), Workspace(root)
+    models.prepare(root)
+    if recipe.domain.real is not None:
+        models.write_corpus(root, "domain-real", models.utterances(voice=4))
+    if recipe.general.test is not None:
+        models.write_corpus(root, "general-test", models.utterances(["cab", "bead"], 5), dropped=3)
+    train(recipe, place)
+    merge(recipe, place)
+    return recipe, place
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_all_systems_on_all_tests(family: str, tmp_path: Path) -> None:
+    recipe, place = models_of(models.tiny(family, tmp_path / "base"), tmp_path / "run", oracle=True, general_test=True)
+    hours = {"domain-test": 10.0, "general-test": 20.0}
+    plan = estimate(recipe, place, hours)
+    assert [step.done for step in plan] == [False] * 10 and all(0 < step.seconds < 600 for step in plan)
+    evaluate(recipe, place)
+    assert all(step.done and step.seconds == 0 for step in estimate(recipe, place, hours))
+    found = scores(place)
+    assert found["normaliser"] == "en-1" and list(found["tests"]) == list(TESTS)
+    assert found["tests"]["general-test"]["stand_in"] and not found["tests"]["domain-test"]["stand_in"]
+    assert found["tests"]["general-test"]["dropped"] == 3 and found["tests"]["domain-test"]["speakers"] == 3
+    for test in TESTS:
+        table = found["tests"][test]["systems"]
+        assert list(table) == ["base", "general-real", "domain-synthetic", "merged", "domain-real"]
+        for row in table.values():
+            assert row["wer_interval"][0] <= row["wer"] <= row["wer_interval"][1]
+            assert row["difference_interval"][0] <= row["difference_to_c"] <= row["difference_interval"][1]
+        assert table["domain-synthetic"]["difference_interval"] == [0, 0]
+    assert [row["id"] for row in rows(place, "merged")] == [f"{index:07d}" for index in range(len(models.TEXTS))]
+    assert [row["reference"] for row in rows(place, "merged")] == list(models.TEXTS)
+    stamps = {path: path.stat().st_mtime_ns for path in place.root.rglob("run.json")}
+    evaluate(recipe, place)
+    assert stamps == {path: path.stat().st_mtime_ns for path in place.root.rglob("run.json")}
+
+
+def test_the_oracle_is_there_only_with_real_domain_audio(tmp_path: Path) -> None:
+    assert systems(models.recipe(tmp_path)) == ["base", "general-real", "domain-synthetic", "merged"]
+    assert systems(models.recipe(tmp_path, oracle=True))[-1] == "domain-real"
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_transcripts_do_not_depend_on_the_batch_size(family: str, tmp_path: Path) -> None:
+    base = models.tiny(family, tmp_path / "base")
+    found = []
+    for size in (1, 3, 32):
+        recipe, place = models_of(base, tmp_path / f"run{size}", evaluate={"batch": size}, train={"steps": 1})
+        evaluate(recipe, place)
+        found.append([[row["hypothesis"] for row in rows(place, system)] for system in ("base", "merged")])
+    assert found[0] == found[1] == found[2]
+    assert len(set(found[0][0])) > 1
+
+
+def test_audio_beyond_the_window_is_decoded_in_pieces(tmp_path: Path) -> None:
+    base = models.tiny("whisper", tmp_path / "base")
+    recipe, place = models_of(base, tmp_path / "run", train={"steps": 1}, general_test=True)
+    silence = np.zeros(SAMPLE_RATE // 2, dtype=np.float32)
+    first, second = models.clip("abbabbabbabbab"), models.clip("gegegegegege")
+    long = models.utterance(0, "abba gege", np.concatenate([first, silence, second]))
+    assert long.duration > 2
+    models.write_corpus(tmp_path / "other", "domain-test", [long])
+    for name in ("prepared/domain-test", "prepared/general-test"):
+        place.root.joinpath(name).rename(tmp_path / f"old-{Path(name).name}")
+    for name in ("domain-test", "general-test"):
+        models.write_corpus(place.root, name, [long])
+    evaluate(recipe, place)
+    recogniser = open_recogniser(base, "en")
+    recogniser.model.eval()
+    parts = pieces(long.samples(), 2.0)
+    assert len(parts) == 2 and rows(place, "base")[0]["hypothesis"] == " ".join(recogniser.transcribe(parts)).strip()
+
+
+def spoken(place: Workspace, system: str, references: Sequence[str], hypotheses: Sequence[str], speakers: str) -> None:
+    """Transcripts as `evaluate` leaves them, with other words in them."""
+    folder = place.root / "hypotheses/domain-test" / system
+    lines = [
+        json.dumps({"id": f"{index}", "reference": reference, "hypothesis": text, "speaker": speaker, "duration": 1.0},
+                   ensure_ascii=False)
+        for index, (reference, text, speaker) in enumerate(zip(references, hypotheses, speakers, strict=True))
+    ]  # fmt: skip
+    write_whole(folder / "hypotheses.jsonl", "".join(line + "\n" for line in lines))
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Workspace]:
+    root = tmp_path_factory.mktemp("evaluated")
+    recipe, place = models_of(
+        models.conformer(root / "base"), root / "run", train={"steps": 1}, evaluate={"group": "speaker"}
+    )
+    evaluate(recipe, place)
+    return recipe, place
+
+
+REFERENCES = ["The court, adjourned.", "Pay $5 now", "line one\u2028line two", "so ordered"]
+
+
+def test_scores_equal_a_count_by_hand(evaluated: tuple[Recipe, Workspace]) -> None:
+    recipe, place = evaluated
+    baseline = ["the quart adjourned", "pay five dollars", "line one line two", ""]  # 1 S, 1 D, -, 2 D of 3 + 4 + 4 + 2
+    better = ["the court adjourned", "pay five dollars now", "line one uh line two", "so ordered"]  # 1 I
+    for system in systems(recipe):
+        spoken(place, system, REFERENCES, better if system == "merged" else baseline, "xxyy")
+    found = _scores(recipe, place)["tests"]["domain-test"]
+    c, merged = found["systems"]["domain-synthetic"], found["systems"]["merged"]
+    assert (found["utterances"], found["words"], found["speakers"]) == (4, 13, 2)
+    assert (c["substitutions"], c["deletions"], c["insertions"]) == (1, 3, 0)
+    assert (merged["substitutions"], merged["deletions"], merged["insertions"]) == (0, 0, 1)
+    assert c["wer"] == round(100 * 4 / 13, 3) and merged["wer"] == round(100 / 13, 3)
+    assert merged["difference_to_c"] == round(-100 * 3 / 13, 3) and merged["relative_to_c"] == -75.0
+    # Raw words: c has "the" "quart" "adjourned" for "The court, adjourned." (3 S), "pay five dollars" for "Pay $5 now"
+    # (3 S), nothing for "so ordered" (2 D); the references then hold 3 + 3 + 4 + 2 words.
+    assert c["raw_wer"] == round(100 * 8 / 12, 3)
+    # Characters, of 19 + 20 + 17 + 10: "quart" for "court" 3 S, " now" 4 D, "so ordered" 10 D.
+    assert c["cer"] == round(100 * 17 / 66, 3)
+    # Two speakers, x (2 errors in 7 words) and y (2 in 6): a draw is xx, xy, or yy.
+    assert c["wer_interval"] == [round(100 * 4 / 14, 3), round(100 * 4 / 12, 3)]
+    assert 0 <= merged["probability_better"] <= 1 and c["probability_better"] == 0
+
+
+def test_a_system_that_says_nothing(evaluated: tuple[Recipe, Workspace]) -> None:
+    recipe, place = evaluated
+    for system in systems(recipe):
+        spoken(place, system, REFERENCES, [""] * 4, "xxyy")
+    row = _scores(recipe, place)["tests"]["domain-test"]["systems"]["merged"]
+    assert row["wer"] == 100.0 and row["deletions"] == 13 and row["cer"] == 100.0 and row["relative_to_c"] == 0.0
+    for system in systems(recipe):
+        spoken(place, system, ["...", "?!"], ["a", ""], "xy")
+    with pytest.raises(DataError, match="domain-test: its transcripts hold no word to score"):
+        _scores(recipe, place)
+
+
+def test_evaluating_before_merging_says_what_to_run(tmp_path: Path) -> None:
+    base = models.conformer(tmp_path / "base")
+    recipe, place = models.recipe(base), Workspace(tmp_path / "run")
+    models.prepare(place.root)
+    with pytest.raises(DataError, match="models/general-real: not finished; run the stage that makes it first"):
+        evaluate(recipe, place)
+    assert len(rows(place, "base")) == len(models.TEXTS)  # what could be done is done, and kept
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_the_estimate_loads_no_weights(family: str, tmp_path: Path) -> None:
+    base = models.tiny(family, tmp_path / "base")
+    data = (base / "model.safetensors").read_bytes()
+    (base / "model.safetensors").write_bytes(data[: 8 + int.from_bytes(data[:8], "little")])
+    steps = estimate(models.recipe(base), Workspace(tmp_path), {"domain-test": 1.0})
+    assert [step.name for step in steps][0] == "hypotheses/domain-test/base" and len(steps) == 4
+    assert all(0 < step.seconds < 3600 and step.audio_hours == 1.0 for step in steps)
