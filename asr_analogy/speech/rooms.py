@@ -62,7 +62,12 @@ class Room:
 ROOMS = {
     "office": Room(reverberation=(0.08, 0.3), direct=(4, 14), low=(40, 150), high=(4500, 7800), noise=(15, 38)),
     "meeting-room": Room(
-        reverberation=(0.5, 0.8), direct=(-3, 2), low=(150, 300), high=(3000, 3800), noise=(10, 20), babble=(12, 20)
+        reverberation=(0.25, 0.4),
+        direct=(2, 7),
+        low=(100, 200),
+        high=(3800, 5000),
+        noise=(18, 30),
+        babble=(18, 28),
     ),
 }
 """Rooms by the name that `simulate: <name>` takes."""
