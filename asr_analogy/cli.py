@@ -141,30 +141,24 @@ def _logging(verbose: bool) -> None:
     logging.getLogger("asr_analogy").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
-@app.command(help="Do everything: prepare, train, merge, eval, report. Finished parts are skipped.")
-def run(
-    recipe: RecipeFile,
-    set_: Overrides = [],
-    workspace: Place = None,
-    force: Force = False,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-    verbose: Verbose = False,
-) -> None:
-    _stage(STAGES, recipe, set_, workspace, force, dry_run, as_json, verbose)
+def _verb(name: str, stages: Sequence[str], text: str) -> None:
+    """Register a command that runs these stages of a recipe."""
+
+    @app.command(name, help=text)
+    def verb(
+        recipe: RecipeFile,
+        set_: Overrides = [],
+        workspace: Place = None,
+        force: Force = False,
+        dry_run: DryRun = False,
+        as_json: AsJson = False,
+        verbose: Verbose = False,
+    ) -> None:
+        _stage(stages, recipe, set_, workspace, force, dry_run, as_json, verbose)
 
 
-@app.command(help="Speak the texts and read the recordings: the corpora of all arms and tests.")
-def prepare(
-    recipe: RecipeFile,
-    set_: Overrides = [],
-    workspace: Place = None,
-    force: Force = False,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-    verbose: Verbose = False,
-) -> None:
-    _stage(["prepare"], recipe, set_, workspace, force, dry_run, as_json, verbose)
+_verb("run", STAGES, "Do everything: prepare, train, merge, eval, report. Finished parts are skipped.")
+_verb("prepare", ["prepare"], "Speak the texts and read the recordings: the corpora of all arms and tests.")
 
 
 @app.command(help="Fine-tune the base once per arm.")
@@ -218,30 +212,8 @@ def merge(
     print(json.dumps({"out": str(out), "scale": scale}) if as_json else f"merged: {out}")
 
 
-@app.command("eval", help="Transcribe the test sets with base, B, C, merged (and the oracle), then score.")
-def evaluate(
-    recipe: RecipeFile,
-    set_: Overrides = [],
-    workspace: Place = None,
-    force: Force = False,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-    verbose: Verbose = False,
-) -> None:
-    _stage(["eval"], recipe, set_, workspace, force, dry_run, as_json, verbose)
-
-
-@app.command(help="Show the table and write report.md and report.json.")
-def report(
-    recipe: RecipeFile,
-    set_: Overrides = [],
-    workspace: Place = None,
-    force: Force = False,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-    verbose: Verbose = False,
-) -> None:
-    _stage(["report"], recipe, set_, workspace, force, dry_run, as_json, verbose)
+_verb("eval", ["eval"], "Transcribe the test sets with base, B, C, merged (and the oracle), then score.")
+_verb("report", ["report"], "Show the table and write report.md and report.json.")
 
 
 @contextmanager
