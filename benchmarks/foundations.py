@@ -51,7 +51,9 @@ def main() -> None:
         counts = count_words([text for _, text in clips], texts)
         interval = bootstrap(counts)
         row = {"set": name, "utterances": len(clips), "words": total(counts).words, "wer": round(total(counts).rate, 2)}
-        print(json.dumps(row | {"interval": [round(interval.low, 2), round(interval.high, 2)], "normaliser": NORMALISER}))
+        print(
+            json.dumps(row | {"interval": [round(interval.low, 2), round(interval.high, 2)], "normaliser": NORMALISER})
+        )
 
 
 if __name__ == "__main__":
