@@ -81,7 +81,7 @@ def _merge(models: Mapping[str, Path], scale: float, out: Path) -> Summary:
 def _check_parents(models: Mapping[str, Path]) -> None:
     """Refuse models of other families, shapes, bases or vocabularies than the first; say where a base is unproven."""
     (first, leader), *others = models.items()
-    for _, path in models.items():
+    for path in models.values():
         read_config(path)
     ours, letters = architecture(leader), vocabulary(leader)
     bases = {name: (read_record(path) or {}).get("inputs", {}).get("base") for name, path in models.items()}

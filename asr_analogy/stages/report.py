@@ -1,14 +1,11 @@
 """report: the table that says what the recipe bought, as JSON, Markdown and for the terminal."""
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
 from asr_analogy.recipe import Recipe
 from asr_analogy.workspace import Workspace, content, read_record, write_whole
-
-log = logging.getLogger("asr_analogy")
 
 TITLES = {
     "base": "base",
