@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import errno
 import fcntl
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -182,6 +183,13 @@ def digest(path: Path) -> str:
     """SHA-256 of a file's content, or of all files below a folder with their names."""
     if path.is_dir():
         return hash_of(f"{file.relative_to(path)}:{digest(file)}" for file in _files(path))
+    state = path.stat()
+    return _digest(path.resolve(), state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(100_000)
+def _digest(path: Path, size: int, changed: int) -> str:
+    """SHA-256 of a file, computed once a process while its size and time of change stay."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,18 +1,15 @@
 """What a pass through a recogniser costs, estimated without loading it: parameters from the file headers, speed measured."""
 
-import json
-import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from math import prod
 from pathlib import Path
 
 import torch
 
-from asr_analogy.asr.family import WEIGHTS, read_json
-from asr_analogy.errors import DataError, ResourceError
+from asr_analogy.asr.hub import parameters
+from asr_analogy.errors import ResourceError
 
 FRAMES = 50
 """Encoder frames per second of audio, of Whisper and of Wav2Vec2-Conformer."""
@@ -22,37 +19,6 @@ TYPICAL = 4.0
 
 EFFICIENCY = 0.15
 """Share of a plain matrix product's speed that a training step of a small model reaches (measured, docs/results.md)."""
-
-
-def parameters(folder: Path) -> int:
-    """Number of weights in a model folder, from its safetensors headers (from the file size for a pickled base).
-
-    Raises DataError for a file that is not safetensors.
-    """
-    if (folder / WEIGHTS[0]).is_file():
-        return _parameters(folder / WEIGHTS[0])
-    index = read_json(folder / WEIGHTS[1])
-    if index is not None:
-        return sum(_parameters(folder / shard) for shard in sorted(set(index.get("weight_map", {}).values())))
-    return sum(file.stat().st_size for file in folder.glob("pytorch_model*.bin")) // 4
-
-
-def _parameters(file: Path) -> int:
-    try:
-        with file.open("rb") as handle:
-            header = json.loads(handle.read(struct.unpack("<Q", handle.read(8))[0]))
-        return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    except (
-        OSError,
-        OverflowError,
-        MemoryError,
-        struct.error,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        raise DataError(f"{file}: damaged, or not safetensors; download or save it again") from error
 
 
 @cache

@@ -1,9 +1,8 @@
 """What the stages ask of a recogniser. Only this room knows that there are families of models.
 
-`find` turns a hub id into a folder, `open_recogniser` opens that folder as the right family.
+`open_recogniser` opens a folder, found by hub.py, as the right family.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,11 +14,9 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig
 
-from asr_analogy.errors import DataError, MissingError, RecipeError
-from asr_analogy.recipe import shipped
+from asr_analogy.asr.hub import WEIGHTS, read_config
+from asr_analogy.errors import DataError
 
-FAMILIES = {"whisper": "Whisper", "wav2vec2-conformer": "Wav2Vec2-Conformer"}
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 """What transformers raises on a folder that is damaged or of another kind."""
 
@@ -49,52 +46,6 @@ class Recogniser(Protocol):
     def transcribe(self, clips: Sequence[np.ndarray]) -> list[str]:
         """Greedy transcripts of clips of any length."""
         ...
-
-
-def find(base: str) -> Path:
-    """The folder of a checkpoint: a folder, a shipped foundation, or a hub id (downloaded, or from the cache offline)."""
-    folder = shipped(base)
-    if folder.is_dir():
-        return folder
-    if base.startswith((".", "/", "~")) or base.count("/") > 1:
-        raise MissingError(f"{base}: no such folder; give a model folder or a hub id")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    patterns = ["*.json", "*.txt", "*.safetensors"]
-    try:
-        found = Path(snapshot_download(base, allow_patterns=patterns))
-        if not any((found / name).exists() for name in WEIGHTS[:2]):
-            found = Path(snapshot_download(base, allow_patterns=[*patterns, "pytorch_model*.bin"]))
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        raise MissingError(
-            f"{base}: neither a model folder here nor reachable on the hub ({type(error).__name__}); "
-            "give a folder, or go online once to fill the cache"
-        ) from error
-    return found
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a model folder. Raises DataError if there is none, RecipeError if its family is not one of ours."""
-    config = read_json(folder / "config.json")
-    if config is None:
-        raise DataError(f"{folder}: no config.json, so this is not a model folder; check the path")
-    if config.get("model_type") not in FAMILIES:
-        raise RecipeError(f"{folder}: model type {config.get('model_type')!r}; supported: {', '.join(FAMILIES)}")
-    return config
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file of a model folder, or None without the file. Raises DataError if it is damaged."""
-    if not path.is_file():
-        return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not readable as JSON ({error}); download or save the folder again") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: not a JSON object; download or save the folder again")
-    return found
 
 
 def open_recogniser(folder: Path, language: str, weights: bool = True) -> Recogniser:

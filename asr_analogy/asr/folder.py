@@ -14,7 +14,8 @@ import torch
 from safetensors import SafetensorError
 from transformers import Wav2Vec2ConformerForCTC, WhisperForConditionalGeneration
 
-from asr_analogy.asr.family import Recogniser, open_config, open_processor, read_config, read_json
+from asr_analogy.asr.family import Recogniser, open_config, open_processor
+from asr_analogy.asr.hub import read_config, read_json
 from asr_analogy.workspace import RECORD
 
 LEGACY = ("vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json", "normalizer.json")

@@ -9,7 +9,8 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from asr_analogy.asr.batching import padded, pieces
-from asr_analogy.asr.family import load_model, open_config, open_processor, read_json
+from asr_analogy.asr.family import load_model, open_config, open_processor
+from asr_analogy.asr.hub import read_json
 from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.speech.audio import SAMPLE_RATE
 from asr_analogy.text.spoken import letters

@@ -1,6 +1,7 @@
 """evaluate: transcribe the test sets first, score the transcripts afterwards.
 
-Hypotheses are kept, so scoring can be run again (another normaliser, more draws) without a model.
+Hypotheses are kept, so scoring can be run again (another normaliser, more draws) without a model. Torch is
+imported only where something is to be transcribed.
 """
 
 import json
@@ -8,12 +9,9 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from asr_analogy.asr.cost import TYPICAL, memory_errors, seconds
-from asr_analogy.asr.family import Recogniser, find, open_recogniser
+from asr_analogy.asr.hub import find
 from asr_analogy.errors import DataError
 from asr_analogy.progress import progress
 from asr_analogy.recipe import Recipe
@@ -29,6 +27,9 @@ from asr_analogy.text.scoring import (
     total,
 )
 from asr_analogy.workspace import Folder, Step, Workspace, content, digest, read_record, write_whole
+
+if TYPE_CHECKING:
+    from asr_analogy.asr.family import Recogniser
 
 log = logging.getLogger("asr_analogy")
 
@@ -79,6 +80,9 @@ def scores_folder(recipe: Recipe, workspace: Workspace, force: bool = False) -> 
 
 def estimate(recipe: Recipe, workspace: Workspace, hours: Mapping[str, float]) -> list[Step]:
     """What evaluate would do; `hours` holds the audio of each prepared corpus, as known or estimated."""
+    from asr_analogy.asr.cost import TYPICAL, seconds
+    from asr_analogy.asr.family import open_recogniser
+
     base = find(recipe.base)
     window = open_recogniser(base, recipe.language, weights=False).window
     steps = []
@@ -101,9 +105,7 @@ def evaluate(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
         todo = [(test, place) for test, place in todo if not place.done()]
         if not todo:
             continue
-        where = find(recipe.base) if system == BASE else workspace.root / "models" / system
-        recogniser = open_recogniser(where, recipe.language)
-        recogniser.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        recogniser = _open(find(recipe.base) if system == BASE else workspace.root / "models" / system, recipe.language)
         for test, place in todo:
             with place.writing() as out:
                 _transcribe(recogniser, recipe, workspace.root / "prepared" / test, f"{system} on {test}", out)
@@ -115,8 +117,21 @@ def evaluate(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
         write_whole(out / "scores.json", json.dumps(_scores(recipe, workspace), indent=1))
 
 
-def _transcribe(recogniser: Recogniser, recipe: Recipe, corpus: Path, title: str, out: Path) -> None:
+def _open(folder: Path, language: str) -> "Recogniser":
+    """The recogniser in a folder, ready to transcribe on the best device here."""
+    import torch
+
+    from asr_analogy.asr.family import open_recogniser
+
+    recogniser = open_recogniser(folder, language)
+    recogniser.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    return recogniser
+
+
+def _transcribe(recogniser: "Recogniser", recipe: Recipe, corpus: Path, title: str, out: Path) -> None:
     """Write hypotheses.jsonl, in corpus order; decoding goes from short to long so that batches pad little."""
+    from asr_analogy.asr.cost import memory_errors
+
     utterances, size = read_corpus(corpus), recipe.evaluate.batch
     order = sorted(range(len(utterances)), key=lambda index: utterances[index].duration)
     texts = [""] * len(utterances)

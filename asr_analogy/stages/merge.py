@@ -1,16 +1,15 @@
-"""merge: C + scale * (B - A), checked for common parents, written as a model folder like any other."""
+"""merge: C + scale * (B - A), checked for common parents, written as a model folder like any other.
+
+Torch is imported only where something is to be merged.
+"""
 
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from asr_analogy.asr.cost import parameters
-from asr_analogy.asr.family import find, read_config
-from asr_analogy.asr.folder import anatomy, architecture, copy_settings, vocabulary
+from asr_analogy.asr.hub import find, parameters, read_config
 from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.recipe import Recipe
-from asr_analogy.vectors.stream import Summary
-from asr_analogy.vectors.stream import merge as stream
 from asr_analogy.workspace import Folder, Step, Workspace, content, digest, read_record
 
 log = logging.getLogger("asr_analogy")
@@ -68,18 +67,22 @@ def merge_folders(
         _merge(models, scale, partial)
 
 
-def _merge(models: Mapping[str, Path], scale: float, out: Path) -> Summary:
+def _merge(models: Mapping[str, Path], scale: float, out: Path) -> None:
+    from asr_analogy.asr.folder import anatomy, copy_settings
+    from asr_analogy.vectors.stream import merge as stream
+
     _check_parents(models)
     to = models["--to"]
     copy_settings(to, out)
     summary = stream(to, models["--plus"], models["--minus"], scale, out, *anatomy(to))
     share = summary.vector_norm / summary.to_norm if summary.to_norm else 0.0
     log.info("merge: %d tensors, scale %g, vector %.2f %% of the model's norm", summary.parameters, scale, 100 * share)
-    return summary
 
 
 def _check_parents(models: Mapping[str, Path]) -> None:
     """Refuse models of other families, shapes, bases or vocabularies than the first; say where a base is unproven."""
+    from asr_analogy.asr.folder import architecture, vocabulary
+
     (first, leader), *others = models.items()
     for path in models.values():
         read_config(path)

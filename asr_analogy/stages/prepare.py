@@ -154,7 +154,8 @@ def estimate(recipe: Recipe, workspace: Workspace) -> list[Step]:
 
 def _refusal(recipe: Recipe) -> Refusal:
     """What the base cannot be trained on, from its processor alone."""
-    from asr_analogy.asr.family import find, open_recogniser
+    from asr_analogy.asr.family import open_recogniser
+    from asr_analogy.asr.hub import find
 
     return open_recogniser(find(recipe.base), recipe.language, weights=False).refusal
 

@@ -1,7 +1,8 @@
 """train: fine-tune the base once per arm.
 
 Arms A (general-synthetic) and B (general-real) see the same sentences in the same batches and order, with the same seed
-and steps. Every arm runs a fixed number of steps: no dev set chooses anything, so none of the target's real audio can.
+and steps. Every arm runs a fixed number of steps: no dev set chooses anything, so none of the target's real audio can. Torch is imported only where an arm is to
+be trained, so that finished arms are skipped at once.
 """
 
 import json
@@ -9,14 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from accelerate.utils import set_seed
-
-from asr_analogy.asr.batching import plan
-from asr_analogy.asr.checkpoint import CHECKPOINT
-from asr_analogy.asr.cost import parameters, seconds
-from asr_analogy.asr.family import find, open_recogniser
-from asr_analogy.asr.fitting import fit
-from asr_analogy.asr.folder import save
+from asr_analogy.asr.hub import find, parameters
 from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.recipe import Recipe
 from asr_analogy.speech.corpus import Utterance, read_corpus
@@ -52,6 +46,9 @@ def folder(recipe: Recipe, workspace: Workspace, arm: str, force: bool = False) 
 
 def estimate(recipe: Recipe, workspace: Workspace, hours: Mapping[str, float]) -> list[Step]:
     """What train would do; `hours` holds the audio of each prepared corpus, as known or estimated."""
+    from asr_analogy.asr.cost import seconds
+    from asr_analogy.asr.family import open_recogniser
+
     base, options = find(recipe.base), recipe.train
     window = open_recogniser(base, recipe.language, weights=False).window
     cost = round(seconds(base, window, options.steps * options.accumulate * options.batch, 3), 1)
@@ -87,6 +84,14 @@ def train(recipe: Recipe, workspace: Workspace, only: Sequence[str] = (), force:
 
 def _train(recipe: Recipe, workspace: Workspace, arm: str, out: Path) -> None:
     """Fine-tune the base on one arm's corpus and write a model folder into `out`."""
+    from accelerate.utils import set_seed
+
+    from asr_analogy.asr.batching import plan
+    from asr_analogy.asr.checkpoint import CHECKPOINT
+    from asr_analogy.asr.family import open_recogniser
+    from asr_analogy.asr.fitting import fit
+    from asr_analogy.asr.folder import save
+
     options, base = recipe.train, find(recipe.base)
     utterances, durations = _utterances(workspace, arm)
     batches = plan(durations, options.batch, options.steps * options.accumulate, recipe.seed)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from asr_analogy.asr.cost import memory_errors, parameters, seconds, speed
+from asr_analogy.asr.cost import memory_errors, seconds, speed
+from asr_analogy.asr.hub import parameters
 from asr_analogy.errors import DataError, ResourceError
 
 

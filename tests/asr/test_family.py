@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from asr_analogy.asr.family import find, open_recogniser, read_config
+from asr_analogy.asr.family import open_recogniser
+from asr_analogy.asr.hub import find, read_config
 from asr_analogy.errors import DataError, MissingError, RecipeError
 
 
