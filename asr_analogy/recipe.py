@@ -52,7 +52,7 @@ class Source(Options):
     )
     parquet: Path | None = Field(None, description="Parquet file or folder with the columns audio and text")
     simulate: str | None = Field(None, description="room: a stand-in is spoken by `voices` in this room")
-    text: Path | None = Field(
+    text: OneOrMore | None = Field(
         None, description="simulate: the sentences; general.real takes general.text if none is given"
     )
     voices: str | None = Field(None, description="simulate: voice card of the stand-in speakers")
@@ -83,16 +83,31 @@ class General(Options):
     """Where real speech exists: the arms general-synthetic (A) and general-real (B) are paired on its sentences."""
 
     real: Source = Field(description="real speech with transcripts, or a stand-in")
-    text: Path | None = Field(None, description="the sentences of a simulated general.real")
+    text: OneOrMore | None = Field(None, description="the sentences of a simulated general.real")
     test: Source | None = Field(None, description="general test set, to see what adaptation makes the model forget")
 
 
 class Domain(Options):
     """The user's domain: text to adapt to, speech to judge the result on."""
 
-    text: Path = Field(description="domain text: file, folder or glob")
+    text: OneOrMore = Field(
+        description="domain text: files, folders or globs of txt, md, jsonl, csv, docx, pdf; one path or a list"
+    )
     test: Source = Field(description="domain test set")
     real: Source | None = Field(None, description="real domain training speech, if any: trains the oracle arm")
+
+
+class Screen(Options):
+    round_trip: bool | None = Field(
+        None, description="let a recogniser transcribe every clip; not given: where voices are drawn, not computed"
+    )
+    checker: str | None = Field(
+        None, description="the recogniser that listens: hub id or folder; the base if not given"
+    )
+    error_rate: float = Field(
+        0.5, gt=0, description="characters misheard, as a share; a clip with more is spoken again"
+    )
+    retries: int = Field(2, ge=0, description="how often a faulty clip is spoken again before it is dropped")
 
 
 class Prepare(Options):
@@ -101,6 +116,12 @@ class Prepare(Options):
         28.0, gt=0, description="seconds; longer utterances are dropped (and so are those over the base's window)"
     )
     sentences: int | None = Field(None, gt=0, description="use at most so many sentences of each text")
+    term_times: int = Field(
+        3, gt=0, description="where sentences are left out, speak each of the domain's terms in so many of the others"
+    )
+    lexicon: Path | None = Field(None, description="YAML or TSV: terms and how the voices are to say them")
+    redact: bool = Field(False, description="take e-mail addresses, phone, account and card numbers out of the texts")
+    screen: Screen = Screen()
     workers: int = Field(0, ge=0, description="synthesis processes; 0 takes one per core")
 
 

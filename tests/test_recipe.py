@@ -134,7 +134,7 @@ def test_sources(path: Path, source: str, message: str) -> None:
 
 def test_simulated_general_speech_needs_text(path: Path) -> None:
     assert "general.real is simulated and needs sentences: give general.text" in fault(path, "general.text=")
-    assert Recipe.load(path, ["general.text=", "general.real.text=other.txt"]).general.real.text == Path("other.txt")
+    assert Recipe.load(path, ["general.text=", "general.real.text=other.txt"]).general.real.text == (Path("other.txt"),)
 
 
 @pytest.mark.parametrize("name", ["../up", "/etc", "a/b", "..", ".hidden", "", "a\nb", "a b", "-x"])

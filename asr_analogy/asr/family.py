@@ -66,6 +66,13 @@ def open_recogniser(folder: Path, language: str, weights: bool = True) -> Recogn
     return ConformerRecogniser(folder, weights)
 
 
+def ready(folder: Path, language: str) -> Recogniser:
+    """The recogniser in `folder`, ready to transcribe on the best device here."""
+    recogniser = open_recogniser(folder, language)
+    recogniser.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    return recogniser
+
+
 def open_processor(folder: Path) -> Any:
     """The feature extractor and tokenizer of a model folder, as transformers' processor of its family."""
     kind: Any = transformers.Wav2Vec2Processor

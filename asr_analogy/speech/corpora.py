@@ -17,7 +17,7 @@ class Corpus:
 
     name: str
     source: Source | None = None
-    text: Path | None = None
+    text: tuple[Path, ...] | None = None
     card: str | None = None
     room: str | None = None
     training: bool = True
@@ -32,8 +32,8 @@ def corpora(recipe: Recipe) -> list[Corpus]:
     """The corpora of a recipe, in the order they are prepared. Raises RecipeError for an unknown room."""
     real = _real("general-real", recipe.general.real, recipe.general.text)
     partner = None if real.stand_in else real.name
-    found = [real, Corpus("general-synthetic", text=real.text, card=recipe.voices, partner=partner)]
-    found.append(Corpus("domain-synthetic", text=recipe.domain.text, card=recipe.voices))
+    found = [Corpus("domain-synthetic", text=recipe.domain.text, card=recipe.voices), real]
+    found.append(Corpus("general-synthetic", text=real.text, card=recipe.voices, partner=partner))
     if recipe.domain.real is not None:
         found.append(_real("domain-real", recipe.domain.real))
     for name, source in {"domain-test": recipe.domain.test, "general-test": recipe.general.test}.items():
@@ -42,7 +42,7 @@ def corpora(recipe: Recipe) -> list[Corpus]:
     return found
 
 
-def _real(name: str, source: Source, text: Path | None = None, training: bool = True) -> Corpus:
+def _real(name: str, source: Source, text: tuple[Path, ...] | None = None, training: bool = True) -> Corpus:
     if source.simulate is None:
         return Corpus(name, source, training=training)
     if source.simulate not in ROOMS:

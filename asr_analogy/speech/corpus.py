@@ -76,3 +76,12 @@ def read_corpus(folder: Path, columns: Sequence[str] | None = None) -> list[Utte
             sound = record.pop("audio", None) or {"bytes": b""}
             found.append(Utterance(flac=sound["bytes"], **{**EMPTY, **record}))
     return found
+
+
+def lengths(folder: Path) -> tuple[float, int]:
+    """Seconds of sound in a prepared corpus, and its number of utterances; one shard in memory at a time."""
+    seconds, count = 0.0, 0
+    for file in sorted(folder.glob("*.parquet")):
+        column = pq.ParquetFile(file).read(columns=["duration"])["duration"]
+        seconds, count = seconds + sum(column.to_pylist()), count + len(column)
+    return seconds, count

@@ -105,7 +105,9 @@ def evaluate(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
         todo = [(test, place) for test, place in todo if not place.done()]
         if not todo:
             continue
-        recogniser = _open(find(recipe.base) if system == BASE else workspace.root / "models" / system, recipe.language)
+        from asr_analogy.asr.family import ready
+
+        recogniser = ready(find(recipe.base) if system == BASE else workspace.root / "models" / system, recipe.language)
         for test, place in todo:
             with place.writing() as out:
                 _transcribe(recogniser, recipe, workspace.root / "prepared" / test, f"{system} on {test}", out)
@@ -115,17 +117,6 @@ def evaluate(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
         return
     with place.writing() as out:
         write_whole(out / "scores.json", json.dumps(_scores(recipe, workspace), indent=1))
-
-
-def _open(folder: Path, language: str) -> "Recogniser":
-    """The recogniser in a folder, ready to transcribe on the best device here."""
-    import torch
-
-    from asr_analogy.asr.family import open_recogniser
-
-    recogniser = open_recogniser(folder, language)
-    recogniser.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
-    return recogniser
 
 
 def _transcribe(recogniser: "Recogniser", recipe: Recipe, corpus: Path, title: str, out: Path) -> None:

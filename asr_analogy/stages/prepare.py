@@ -7,56 +7,58 @@ alone; training leaves out of both what either had to drop.
 import json
 import logging
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from asr_analogy.errors import DataError, MissingError
 from asr_analogy.progress import Advance, progress
-from asr_analogy.recipe import Recipe, Source, shipped
+from asr_analogy.recipe import Recipe, shipped
 from asr_analogy.speech import audio
 from asr_analogy.speech.corpora import Corpus, corpora
-from asr_analogy.speech.corpus import Utterance, read_corpus, write_shard
+from asr_analogy.speech.corpus import Utterance, lengths, write_shard
 from asr_analogy.speech.rooms import ROOMS
+from asr_analogy.speech.script import REJECTED, SCRIPT, Cue, blamed, held_out, read_script, sentences, write_script
 from asr_analogy.speech.sources import Row, fingerprint, rows
-from asr_analogy.text.documents import Sentence, read_sentences
-from asr_analogy.text.leakage import leaks
-from asr_analogy.tts.studio import BABBLE, Studio, Take
-from asr_analogy.tts.voice import load_card
-from asr_analogy.workspace import Folder, Step, Workspace, hash_of, write_whole
+from asr_analogy.text.documents import Sentence
+from asr_analogy.text.lexicon import load_lexicon
+from asr_analogy.tts.studio import BABBLE, Clip, Screen, Studio, Take
+from asr_analogy.tts.voice import Card, load_card
+from asr_analogy.workspace import Folder, Step, Workspace, digest, hash_of, write_whole
 
 log = logging.getLogger("asr_analogy")
 
-SHARD = 500
-"""Utterances per Parquet shard; a killed run loses at most the shard in hand."""
+READ = 500
+"""Recordings per Parquet shard; of spoken utterances the voice card says how many. A killed run loses the one in hand."""
+
+OUTTAKES = "outtakes"
+"""Folder of the clips that the screen dropped, kept for listening."""
 
 CHARACTERS_PER_SECOND, FLAC_KILOBYTES = 15, 18
 """For estimates: how fast English is read, and the size of a second of 16 kHz FLAC."""
 SPOKEN_PER_SECOND, READ_PER_SECOND = 100, 500
 """For estimates: utterances that one core speaks, and recordings that are read, in a second."""
 
+Part = TypeVar("Part")
 Refusal = Callable[[str, float], str | None]
 
 
 @dataclass(frozen=True)
-class Item:
-    """One utterance to make: its text and where that came from; which take of it, or the recording to read."""
+class Refused:
+    """An utterance that is not made, and why."""
 
     id: str
     text: str
     source: str
-    take: int = 0
-    row: Row | None = None
+    reason: str
 
 
-Maker = Callable[[Sequence[Item]], Iterator[Utterance | str]]
-"""Makes items in order: the utterance, or why there is none."""
+Maker = Callable[[Sequence[Any]], Iterator[Utterance | Refused]]
+"""Makes cues or rows of a source into utterances, in order."""
 
 
 def prepare(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
@@ -69,7 +71,6 @@ def prepare(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
     if all(ready):
         log.info("prepare: all %d corpora are there", len(todo))
         return
-    _guard(recipe, [corpus for corpus, _ in todo])
     refusal = _refusal(recipe)
     for (corpus, place), done in zip(todo, ready, strict=True):
         if not done:
@@ -86,53 +87,58 @@ def _summary(place: Folder) -> dict[str, Any]:
 
 def folders(recipe: Recipe, workspace: Workspace, force: bool = False) -> list[tuple[Corpus, Folder]]:
     """The corpora and their output folders, each with everything it depends on."""
+    found = corpora(recipe)
+    texts = {corpus.name: _hash(sentences(recipe, corpus)) for corpus in found if corpus.partner is None}
     inputs: dict[str, dict[str, Any]] = {}
-    for corpus in corpora(recipe):
+    for corpus in found:
         inputs[corpus.name] = _inputs(recipe, corpus)
+        if corpus.training:
+            inputs[corpus.name]["held_out"] = hash_of(texts[other.name] for other in found if not other.training)
         if corpus.partner is not None:
             inputs[corpus.name]["partner"] = inputs[corpus.partner]
-    return [
-        (corpus, workspace.folder(f"prepared/{corpus.name}", inputs[corpus.name], force)) for corpus in corpora(recipe)
-    ]
+        elif corpus.text is not None:
+            inputs[corpus.name]["text"] = texts[corpus.name]
+        if recipe.prepare.sentences and corpus.name == "domain-synthetic":
+            inputs[corpus.name]["against"] = texts["general-real"]
+    return [(corpus, workspace.folder(f"prepared/{corpus.name}", inputs[corpus.name], force)) for corpus in found]
 
 
 def _inputs(recipe: Recipe, corpus: Corpus) -> dict[str, Any]:
-    inputs: dict[str, Any] = {
-        "corpus": corpus.name,
-        "seed": recipe.seed,
-        "longest": recipe.prepare.longest,
-        "stand_in": corpus.stand_in,
-    }
+    """The settings that shape a corpus, and the content of its recordings."""
+    options = recipe.prepare
+    inputs: dict[str, Any] = {"corpus": corpus.name, "seed": recipe.seed, "longest": options.longest}
+    inputs |= {"stand_in": corpus.stand_in, "language": recipe.language}
     if corpus.training:
         inputs["base"] = recipe.base
-    if corpus.text is not None:
-        sentences = _sentences(recipe, corpus)
-        inputs["text"] = hash_of(part for sentence in sentences for part in (sentence.text, sentence.source))
-        inputs["sentences"] = recipe.prepare.sentences if corpus.training else None
+    if corpus.training and corpus.text is not None:
+        inputs |= options.model_dump(include={"sentences", "term_times", "redact", "voices_per_sentence"})
     if corpus.card is not None:
         inputs["card"] = load_card(corpus.card).model_dump(exclude={"licence"})
         inputs["room"] = asdict(ROOMS[corpus.room]) if corpus.room else None
-        inputs["voices_per_sentence"] = _voices(recipe, corpus)
+        inputs["screen"] = options.screen.model_dump() if _is_screened(corpus) else None
+        inputs["lexicon"] = digest(_lexicon(options.lexicon)) if options.lexicon else None
     if corpus.source is not None:
         inputs["source"] = corpus.source.model_dump(mode="json", exclude_defaults=True)
     if corpus.source is not None and corpus.card is None:
-        with _blamed(corpus):
+        with blamed(corpus):
             inputs["source_content"] = fingerprint(corpus.source)
     return inputs
 
 
-@contextmanager
-def _blamed(corpus: Corpus) -> Iterator[None]:
-    """Say in an error which corpus was being read."""
-    try:
-        yield
-    except (DataError, MissingError) as error:
-        raise type(error)(f"{corpus.name}: {error}") from error
+def _hash(found: Iterable[Sentence]) -> str:
+    return hash_of(part for sentence in found for part in (sentence.text, sentence.source))
 
 
-def _voices(recipe: Recipe, corpus: Corpus) -> int:
-    """Voices per sentence: one in test sets, and one where the partner holds one recording per sentence."""
-    return recipe.prepare.voices_per_sentence if corpus.training and corpus.text is not None else 1
+def _lexicon(path: Path) -> Path:
+    found = shipped(path)
+    if not found.is_file():
+        raise MissingError(f"prepare.lexicon: {path}: no such file; check the path")
+    return found
+
+
+def _is_screened(corpus: Corpus) -> bool:
+    """Both synthetic arms are, by one rule; stand-ins for recordings are not."""
+    return corpus.training and corpus.card is not None and not corpus.stand_in
 
 
 def estimate(recipe: Recipe, workspace: Workspace) -> list[Step]:
@@ -144,8 +150,10 @@ def estimate(recipe: Recipe, workspace: Workspace) -> list[Step]:
             steps.append(Step(name, True, detail, _summary(place)["hours"]))
             continue
         source = next(other for other in corpora(recipe) if other.name == (corpus.partner or corpus.name))
-        texts = [sentence.text for sentence in _sentences(recipe, source)] * _voices(recipe, corpus)
-        count, hours = len(texts), sum(map(len, texts)) / CHARACTERS_PER_SECOND / 3600
+        limit = recipe.prepare.sentences if corpus.training and source.text else None
+        lengths_ = [len(sentence.text) for sentence in islice(sentences(recipe, source), limit)]
+        takes = recipe.prepare.voices_per_sentence if corpus.training and source.text else 1
+        count, hours = takes * len(lengths_), takes * sum(lengths_) / CHARACTERS_PER_SECOND / 3600
         seconds = count / (SPOKEN_PER_SECOND * (os.cpu_count() or 1)) if corpus.card else count / READ_PER_SECOND
         megabytes = round(hours * 3600 * FLAC_KILOBYTES / 1000, 1)
         steps.append(Step(name, False, detail, round(hours, 3), round(seconds, 1), megabytes))
@@ -160,92 +168,41 @@ def _refusal(recipe: Recipe) -> Refusal:
     return open_recogniser(find(recipe.base), recipe.language, weights=False).refusal
 
 
-def _guard(recipe: Recipe, todo: Sequence[Corpus]) -> None:
-    """Refuse a domain text that holds sentences of the domain test set."""
-    train, held_out = (
-        _sentences(recipe, next(corpus for corpus in todo if corpus.name == name))
-        for name in ("domain-synthetic", "domain-test")
-    )
-    found = leaks([sentence.text for sentence in train], [sentence.text for sentence in held_out])
-    if found:
-        first = train[found[0].train_index]
-        count = len({leak.train_index for leak in found})
-        raise DataError(
-            f"domain.text: {count} sentences leak into domain.test, first {first.source} ({found[0].reason}): "
-            f"{first.text[:60]!r}; remove them from the training text, or the result means nothing"
-        )
-
-
-def _sentences(recipe: Recipe, corpus: Corpus) -> list[Sentence]:
-    """The sentences of a corpus: its text, or the transcripts of its recordings."""
-    with _blamed(corpus):
-        if corpus.text is None:
-            assert corpus.source is not None
-            return [Sentence(row.text, row.source) for row in rows(corpus.source, sound=False)]
-        found = read_sentences(shipped(corpus.text))
-    limits = [corpus.source.limit if corpus.source else None, recipe.prepare.sentences if corpus.training else None]
-    return found[: min([len(found), *(limit for limit in limits if limit is not None)])]
-
-
-def _spoken_items(recipe: Recipe, workspace: Workspace, corpus: Corpus) -> list[Item]:
-    """What the voices are to speak, in order. A text that comes again is another take of it, in another voice."""
-    if corpus.partner is not None:
-        partner = read_corpus(workspace.root / "prepared" / corpus.partner, ["id", "text", "source"])
-        wanted = [(row.id, row.text, row.source) for row in partner]
-    else:
-        voices = _voices(recipe, corpus)
-        sentences = [sentence for sentence in _sentences(recipe, corpus) for _ in range(voices)]
-        wanted = [(f"{index:07d}", sentence.text, sentence.source) for index, sentence in enumerate(sentences)]
-    items, takes = [], Counter[str]()
-    for name, text, source in wanted:
-        items.append(Item(name, text, source, takes[text]))
-        takes[text] += 1
-    return items
-
-
-def _recorded_items(source: Source) -> Iterator[Item]:
-    """The recordings of a source, in order; a generator, because rows may hold their encoded sound."""
-    return (Item(f"{index:07d}", row.text, row.source, row=row) for index, row in enumerate(rows(source)))
-
-
 def _write(recipe: Recipe, workspace: Workspace, corpus: Corpus, out: Path, refusal: Refusal) -> None:
     """Fill `out` with shards, dropped.jsonl and summary.json; shards that an earlier call finished are kept."""
-    items: Iterable[Item]
     if corpus.card is not None:
-        items = _spoken_items(recipe, workspace, corpus)
-        total, make = len(items), _speaker(recipe, corpus, items)
+        partner = workspace.root / "prepared" / corpus.partner if corpus.partner else None
+        write_script(recipe, corpus, out, partner)
+        total, card = sum(1 for _ in read_script(out)), load_card(corpus.card)
+        parts: Iterator[list[Any]]
+        parts, make = _batched(read_script(out), card.shard), _speaker(recipe, corpus, card, out)
     else:
         assert corpus.source is not None
-        items, make = _recorded_items(corpus.source), _read
-        total = sum(1 for _ in rows(corpus.source, sound=False))
+        total, parts = sum(1 for _ in rows(corpus.source, sound=False)), _batched(enumerate(rows(corpus.source)), READ)
+        make = _reader(recipe, corpus)
     with progress(corpus.name, total) as advance:
-        for name, part in _shards(items):
-            if not (out / f"{name}.dropped").exists():
-                _write_shard(recipe, out / name, part, make, refusal, advance)
-            else:
+        for number, part in enumerate(parts):
+            shard = out / f"{number:05d}"
+            if shard.with_suffix(".dropped").exists():
                 advance(len(part), "")
+            else:
+                _write_shard(recipe, shard, part, make, refusal, advance)
     _finish(corpus, out, total)
 
 
-def _shards(items: Iterable[Item]) -> Iterator[tuple[str, list[Item]]]:
-    """Items in lots of SHARD, each with the name of its shard."""
-    rest, number = iter(items), 0
-    while part := list(islice(rest, SHARD)):
-        yield f"{number:05d}", part
-        number += 1
-
-
 def _write_shard(
-    recipe: Recipe, shard: Path, part: Sequence[Item], make: Maker, refusal: Refusal, advance: Advance
+    recipe: Recipe, shard: Path, part: Sequence[Any], make: Maker, refusal: Refusal, advance: Advance
 ) -> None:
     """Write `shard`.parquet (if anything is left for it), then `shard`.dropped, which says that the shard is whole."""
-    kept, dropped = [], []
-    for item, made in zip(part, make(part), strict=True):
-        reason = made if isinstance(made, str) else _too_long(recipe, made) or refusal(made.text, made.duration)
+    kept, dropped = list[Utterance](), list[dict[str, str]]()
+    for made in make(part):
+        reason = (
+            made.reason if isinstance(made, Refused) else _too_long(recipe, made) or refusal(made.text, made.duration)
+        )
         if isinstance(made, Utterance) and reason is None:
             kept.append(made)
         else:
-            dropped.append({"id": item.id, "text": item.text, "source": item.source, "reason": reason})
+            dropped.append({"id": made.id, "text": made.text, "source": made.source, "reason": reason or ""})
         advance(1, "")
     if kept:  # `datasets` cannot read a shard without rows
         write_shard(shard.with_suffix(".parquet"), kept)
@@ -253,21 +210,20 @@ def _write_shard(
 
 
 def _finish(corpus: Corpus, out: Path, total: int) -> None:
-    parts = sorted(out.glob("*.dropped"))
-    lines = [line for part in parts for line in part.read_text().splitlines()]
-    durations = [row.duration for row in read_corpus(out, ["duration"])]
-    if not durations:
-        why = json.loads(lines[0])["reason"] if lines else "there was nothing to prepare"
-        raise DataError(f"{corpus.name}: none of {total} utterances is usable; the first: {why}")
-    write_whole(out / "dropped.jsonl", "".join(line + "\n" for line in lines))
-    summary = {
-        "utterances": len(durations),
-        "hours": round(sum(durations) / 3600, 4),
-        "dropped": len(lines),
-        "stand_in": corpus.stand_in,
-    }
-    write_whole(out / "summary.json", json.dumps(summary))
-    for part in parts:
+    """Sum up the shards; the script and the small files of the shards are gone afterwards."""
+    parts = [*out.glob(REJECTED), *sorted(out.glob("*.dropped"))]
+    with (out / "dropped.jsonl.part").open("w", encoding="utf-8") as dropped:
+        count = sum(dropped.write(line) > 0 for part in parts for line in part.open(encoding="utf-8"))
+    (out / "dropped.jsonl.part").replace(out / "dropped.jsonl")
+    seconds, utterances = lengths(out)
+    if not utterances:
+        with (out / "dropped.jsonl").open(encoding="utf-8") as dropped:
+            first = dropped.readline()
+        why = json.loads(first)["reason"] if first else "there was nothing to prepare"
+        raise DataError(f"{corpus.name}: none of {max(total, count)} utterances is usable; the first: {why}")
+    summary = {"utterances": utterances, "hours": round(seconds / 3600, 4), "dropped": count}
+    write_whole(out / "summary.json", json.dumps({**summary, "stand_in": corpus.stand_in}))
+    for part in [*parts, *out.glob(SCRIPT)]:
         part.unlink()
 
 
@@ -276,35 +232,78 @@ def _too_long(recipe: Recipe, utterance: Utterance) -> str | None:
     return f"longer than prepare.longest ({longest:g} s)" if utterance.duration > longest else None
 
 
-def _read(items: Sequence[Item]) -> Iterator[Utterance | str]:
-    """Read recordings; a recording that cannot be used gives the reason instead."""
-    for item in items:
-        assert item.row is not None
-        try:
-            samples = item.row.samples()
-        except DataError as error:
-            yield str(error)
-            continue
-        yield _utterance(item, samples, item.text, item.row.speaker, 0)
+def _reader(recipe: Recipe, corpus: Corpus) -> Maker:
+    """A function that reads recordings; in a training corpus none that says what a test set holds."""
+    tests = held_out(recipe) if corpus.training else None
+
+    def read(part: Sequence[tuple[int, Row]]) -> Iterator[Utterance | Refused]:
+        for number, row in part:
+            name = f"{number:07d}"
+            reason = tests.reason(row.text) if tests else None
+            try:
+                if reason is None:
+                    yield _utterance(name, row.text, row.source, row.samples(), row.text, row.speaker, 0)
+                    continue
+            except DataError as error:
+                reason = str(error)
+            yield Refused(name, row.text, row.source, reason)
+
+    return read
 
 
-def _speaker(recipe: Recipe, corpus: Corpus, items: Sequence[Item]) -> Maker:
-    """A function that speaks items with the corpus's card, and in its room if it has one."""
-    assert corpus.card is not None
+def _speaker(recipe: Recipe, corpus: Corpus, card: Card, out: Path) -> Maker:
+    """A function that speaks cues with the corpus's card, in its room if it has one."""
+    lexicon = load_lexicon(_lexicon(recipe.prepare.lexicon)) if recipe.prepare.lexicon else None
+    takes = [Take(cue.text, cue.take) for cue in islice(read_script(out), BABBLE)]
     room = ROOMS[corpus.room] if corpus.room else None
-    takes = [Take(item.text, item.take) for item in items[:BABBLE]]
-    studio = Studio(corpus.name, recipe.seed, load_card(corpus.card), recipe.prepare.workers, room, takes)
+    screen = _screen(recipe, card) if _is_screened(corpus) else None
+    studio = Studio(
+        corpus.name, recipe.seed, card, recipe.prepare.workers, room, takes, recipe.language, lexicon, screen
+    )
 
-    def speak(part: Sequence[Item]) -> Iterator[Utterance | str]:
-        clips = studio.speak(Take(item.text, item.take) for item in part)
-        for item, clip in zip(part, clips, strict=True):
-            yield (
-                clip if isinstance(clip, str) else _utterance(item, clip.samples, clip.tts_text, clip.voice, clip.seed)
-            )
+    def speak(part: Sequence[Cue]) -> Iterator[Utterance | Refused]:
+        clips = studio.speak(Take(cue.text, cue.take) for cue in part)
+        for cue, clip in zip(part, clips, strict=True):
+            if isinstance(clip, Clip):
+                yield _utterance(cue.id, cue.text, cue.source, clip.samples, clip.tts_text, clip.voice, clip.seed)
+                continue
+            if clip.samples is not None:
+                (out / OUTTAKES).mkdir(exist_ok=True)
+                write_whole(out / OUTTAKES / f"{cue.id}.flac", audio.encode(clip.samples))
+            yield Refused(cue.id, cue.text, cue.source, clip.reason)
 
     return speak
 
 
-def _utterance(item: Item, samples: np.ndarray, tts_text: str, speaker: str, seed: int) -> Utterance:
+def _screen(recipe: Recipe, card: Card) -> Screen:
+    """The rule by which the clips of both synthetic arms are screened."""
+    options = recipe.prepare.screen
+    if not (card.drawn if options.round_trip is None else options.round_trip):
+        return Screen(options.retries, options.error_rate)
+    from asr_analogy.asr.family import ready
+    from asr_analogy.asr.hub import find
+
+    checker, size = ready(find(options.checker or recipe.base), recipe.language), recipe.evaluate.batch
+
+    def listen(clips: Sequence[np.ndarray]) -> list[str]:
+        order = sorted(range(len(clips)), key=lambda index: len(clips[index]))
+        texts = [""] * len(clips)
+        for part in _batched(order, size):
+            for index, text in zip(part, checker.transcribe([clips[index] for index in part]), strict=True):
+                texts[index] = text
+        return texts
+
+    return Screen(options.retries, options.error_rate, listen)
+
+
+def _utterance(
+    name: str, text: str, source: str, samples: np.ndarray, tts_text: str, speaker: str, seed: int
+) -> Utterance:
     duration = round(len(samples) / audio.SAMPLE_RATE, 4)
-    return Utterance(item.id, audio.encode(samples), item.text, tts_text, speaker, duration, item.source, seed)
+    return Utterance(name, audio.encode(samples), text, tts_text, speaker, duration, source, seed)
+
+
+def _batched(found: Iterable[Part], size: int) -> Iterator[list[Part]]:
+    rest = iter(found)
+    while part := list(islice(rest, size)):
+        yield part

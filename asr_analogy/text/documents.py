@@ -1,53 +1,32 @@
-"""Documents to sentences: .txt, .md and .jsonl files, folders and glob patterns. PDF and DOCX are not read yet.
+"""Documents to sentences: text, Markdown, JSONL, CSV, DOCX and PDF files, folders and glob patterns.
 
 Lines are kept where each is a sentence, joined where a paragraph was wrapped, and split where a line holds several.
 """
-# ruff: noqa: SIM905 - a list of words reads best as one string
 
+import csv
 import glob
+import io
 import json
 import logging
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from asr_analogy.errors import DataError, MissingError
+from asr_analogy.text.pages import body_lines, docx_lines, joined_words, pdf_pages, text_pages, tidy
+from asr_analogy.text.sentences import Line, sentences
 
-ENDINGS = (".txt", ".md", ".jsonl")
+ENDINGS = (".txt", ".md", ".jsonl", ".csv", ".docx", ".pdf")
 """File endings that are read."""
 
-_LATER = (".pdf", ".docx", ".doc")
+_UNREAD = {".doc": ".docx", ".rtf": ".docx", ".odt": ".docx", ".xlsx": ".csv", ".html": ".txt", ".htm": ".txt"}
 _log = logging.getLogger(__name__)
 
 _NEWLINE = re.compile(r"\r\n|\n|\r")
-_CLOSE = r"[\"'”’)\]]*"
-_END = re.compile(rf"(?P<mark>[.!?…]+){_CLOSE}$")
-_BOUNDARY = re.compile(rf"(?P<mark>[.!?…]+){_CLOSE}\s+(?=[\"'“‘(\[]*[$£€§]?\s?[^\W_])")
-_WORD = re.compile(r"[^\s(\[\"'“‘]*$")
-_ENUMERATOR = re.compile(r"\(?(?:\d{1,3}|[A-Za-z]|[ivxIVX]+)[.)]+")
-_CLAUSE = re.compile(r"\((?:[a-z]|[ivx]+)\) ")
-_NUMERAL = re.compile(r"[\d(§]")
-_ROMAN = re.compile(r"[IVXLC]+\b")
-# Never the last word of a sentence.
-_TITLES = frozenset(
-    "mr mrs ms messrs dr prof hon rev gen gov sen rep lt capt col sgt v vs e.g i.e cf viz approx ca".split()
-)
-# Not the last word before a number ("No. 5"; all but the first two before a Roman one, "Art. II").
-_NUMBERED = frozenset("no nos art arts sec secs ss fig figs ch vol para paras par pp pt cl ex app rule".split())
-# Last word of a sentence only before a word that often opens one; so are dotted letters (U.S., a.m., J.).
-_PERHAPS = frozenset(
-    "inc corp ltd co llc plc bros assn etc jr sr esq ph.d st mt cir ct dept div dist est fed civ crim cal bankr supp "
-    "reg stat ann al jan feb mar apr jun jul aug sep sept oct nov dec".split()
-)
-_DOTTED = re.compile(r"(?:[a-z]\.)*[a-z]")
-_OPENERS = frozenset(
-    "a after all although an and any as at because before both but by during each finally for from he her his however "
-    "i if in it its moreover my no nor on one or our she since so some such that the their then there therefore these "
-    "they this those thus to under until we what when where while who with yes yet you your".split()
-)
+_ONE_COLUMN = "\x1f"  # a delimiter that no text has
+_MARK = re.compile(r"[.!?。！？][\"'”’)]*$")
 
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~)")
 _RULE = re.compile(r"^\s*(?:={3,}|(?:[-*_]\s*){3,})$")
@@ -65,63 +44,28 @@ _MARKUP = (  # links and images, emphasis, code, escapes; none crosses a blank l
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence and where it starts: "file name:line", the name relative to the folder that was read."""
+    """One sentence and where it starts, the name relative to the folder that was read.
+
+    "name:line" of a text, Markdown, JSONL or CSV file, "name:paragraph" of a DOCX file, "name:page" of a PDF.
+    """
 
     text: str
     source: str
 
 
-class _Line(NamedTuple):
-    number: int
-    text: str  # "" for a blank line
-    alone: bool = False  # a heading: never joined with another line
-    opens: bool = False  # a list item: never joined with the line before
+def read_sentences(path: Path) -> Iterator[Sentence]:
+    """Yield the sentences of a file, of all such files in a folder (recursive, sorted) or of those a glob pattern matches.
 
-
-def read_sentences(path: Path) -> list[Sentence]:
-    """Sentences of a file, of all such files in a folder (recursive, sorted) or of those a glob pattern matches.
-
-    A folder's hidden files and files with other endings are passed over (PDF and DOCX with a logged warning).
-    Markdown loses its marks and its fenced code. Each JSONL row is a text of its own, under the key "text".
+    A folder's hidden files and files with other endings are passed over (other documents with a logged warning).
+    Markdown loses its marks and its fenced code. Each JSONL row is a text of its own, under the key "text", and so is
+    each CSV row, in the column "text" or the only one that holds text. Pages are cleaned, see `pages`.
     Raises MissingError when nothing is there, DataError for what cannot be read or holds no sentence.
     """
     root, files = _files(path)
-    return [sentence for file in files for sentence in _read(file, file.relative_to(root).as_posix())]
-
-
-def split_sentences(paragraph: str) -> Iterator[tuple[int, str]]:
-    """Sentences of one paragraph with the offset each starts at; abbreviations and enumerators do not end one."""
-    start = 0
-    for match in _BOUNDARY.finditer(paragraph):
-        if _ends(paragraph[start : match.end("mark")], paragraph[match.end() : match.end() + 40]):
-            yield start, paragraph[start : match.end()].rstrip()
-            start = match.end()
-    if paragraph[start:].strip():
-        yield start, paragraph[start:].rstrip()
-
-
-def _ends(before: str, after: str, line_break: bool = False) -> bool:
-    """Whether the mark at the end of `before` ends a sentence when `after` follows, on the next line or on this one."""
-    lower = after.lstrip("\"'“‘([")[:1].islower() and not _CLAUSE.match(after)
-    if lower or _ENUMERATOR.fullmatch(before.strip()):
-        return False
-    if not before.endswith(".") or before.endswith(".."):
-        return True
-    found = _WORD.search(before[:-1])
-    written = found[0] if found else ""
-    word = written.lower()
-    if word in _TITLES:
-        return False
-    if word in _NUMBERED:
-        roman = written[:1].isupper() and word not in ("no", "nos") and _ROMAN.match(after)
-        return not (roman or _NUMERAL.match(after))
-    if len(word) == 1 or not line_break:
-        following = re.match(r"[\"'“‘(\[]*([^\W_]*)", after)
-        opens = following is not None and following[1].lower() in _OPENERS
-        return opens or not (word in _PERHAPS or _DOTTED.fullmatch(word))
-    return True
+    for file in files:
+        yield from _read(file, file.relative_to(root).as_posix())
 
 
 def _files(path: Path) -> tuple[Path, list[Path]]:
@@ -137,40 +81,53 @@ def _files(path: Path) -> tuple[Path, list[Path]]:
         found = [Path(one) for one in glob.glob(str(path), recursive=True)]  # noqa: PTH207 - skips hidden files
     else:
         raise MissingError(f"{path}: no such file or folder; check the path")
-    found = sorted(one for one in found if one.is_file())
+    found = sorted(one for one in found if one.is_file() and not one.name.startswith("~$"))  # Word's lock files
     files = [one for one in found if one.suffix.lower() in ENDINGS]
-    later = [one for one in found if one.suffix.lower() in _LATER]
-    if not files and later:
-        _refuse(later[0])
+    unread = [one for one in found if one.suffix.lower() in _UNREAD]
+    if not files and unread:
+        _refuse(unread[0])
     if not files:
         kind = DataError if path.is_dir() else MissingError
         raise kind(f"{path}: no {', '.join(ENDINGS)} file there; check the path")
-    if later:
-        names = ", ".join(one.name for one in later)
-        _log.warning("%s: %d left out, .pdf and .docx are not read yet: %s", path, len(later), names)
+    if unread:
+        names = ", ".join(one.name for one in unread)
+        _log.warning("%s: %d left out, their kind cannot be read: %s", path, len(unread), names)
     return root, files
 
 
 def _refuse(path: Path) -> NoReturn:
     ending = path.suffix.lower()
-    if ending in _LATER:
-        raise DataError(f"{path}: {ending} files are not read yet; save it as text (.txt, UTF-8)")
+    if ending in _UNREAD:
+        raise DataError(f"{path}: cannot read {ending}; save it as {_UNREAD[ending]}")
     raise DataError(f"{path}: cannot read {ending or 'a file without ending'}; give {', '.join(ENDINGS)}")
 
 
-def _read(path: Path, name: str) -> list[Sentence]:
+def _read(path: Path, name: str) -> Iterator[Sentence]:
+    some = False
+    for number, text in _numbered(path):
+        some = some or any(letter.isalnum() for letter in text)
+        yield Sentence(text, f"{name}:{number}")
+    if not some:
+        raise DataError(f"{path}: holds no sentence; give a file with text in it")
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, str]]:
+    """Sentences of one file, each with the number of its line, paragraph or page."""
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         _refuse(path)
-    rows = _NEWLINE.split(_decode(path))
-    if ending == ".jsonl":
-        texts = ((number, _row(row, f"{path}:{number}")) for number, row in enumerate(rows, 1) if row.strip())
-        found = [(number, one) for number, text in texts for _, one in _sentences(_plain_lines(_NEWLINE.split(text)))]
+    if ending in (".jsonl", ".csv"):
+        content = _decode(path)
+        for number, text in _json_rows(content, path) if ending == ".jsonl" else _table_rows(content, path):
+            rows = [Line(0, tidy(row.strip())) for row in _NEWLINE.split(text)]
+            yield from ((number, one) for _, one in sentences(rows))
+    elif ending == ".md":
+        yield from sentences(joined_words(_markdown(_NEWLINE.split(_decode(path)))))
+    elif ending == ".docx":
+        yield from sentences(docx_lines(path))
     else:
-        found = list(_sentences(_markdown(rows) if ending == ".md" else _plain_lines(rows)))
-    if not any(character.isalnum() for _, text in found for character in text):
-        raise DataError(f"{path}: holds no sentence; give a file with text in it")
-    return [Sentence(text, f"{name}:{number}") for number, text in found]
+        pages = pdf_pages(path) if ending == ".pdf" else text_pages(_NEWLINE.split(_decode(path)))
+        yield from sentences(body_lines(pages, str(path)))
 
 
 def _decode(path: Path) -> str:
@@ -201,50 +158,81 @@ def _row(row: str, where: str) -> str:
     return text
 
 
-def _plain_lines(rows: list[str]) -> list[_Line]:
-    return [_Line(number, row.strip()) for number, row in enumerate(rows, 1)]
+def _json_rows(content: str, path: Path) -> Iterator[tuple[int, str]]:
+    for number, row in enumerate(_NEWLINE.split(content), 1):
+        if row.strip():
+            yield number, _row(row, f"{path}:{number}")
 
 
-def _markdown(rows: list[str]) -> list[_Line]:
+def _table_rows(content: str, path: Path) -> Iterator[tuple[int, str]]:
+    """Texts of a CSV file with the number of the line each row starts on."""
+    table = csv.reader(io.StringIO(content, newline=""), delimiter=_delimiter(content), strict=True)
+    rows, line = list[tuple[int, list[str]]](), 1
+    try:
+        for row in table:
+            if any(cell.strip() for cell in row):
+                rows.append((line, row))
+            line = table.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"{path}:{line}: not CSV ({error}); quote texts that hold quotes, delimiters, line ends"
+        ) from None
+    width = len(rows[0][1]) if rows else 0
+    for line, row in rows:
+        if len(row) != width:
+            raise DataError(
+                f"{path}:{line}: {len(row)} columns where the first row has {width}; quote texts that hold the delimiter"
+            )
+    if rows:
+        column = _column([row for _, row in rows], path)
+        headed = not _MARK.search(rows[0][1][column].strip()) and len(rows[0][1][column].split()) <= 4
+        yield from ((line, row[column]) for line, row in rows[headed:])
+
+
+def _delimiter(content: str) -> str:
+    """Comma, semicolon or tab: the one that parts a column "text" off in the first row, else what csv.Sniffer finds."""
+    first = next((row for row in _NEWLINE.split(content) if row.strip()), "")
+    for mark in (",", ";", "\t"):
+        if "text" in (cell.strip(' "').lower() for cell in first.split(mark)[1:] + first.split(mark)[:-1]):
+            return mark
+    found = [mark for mark in (",", ";", "\t") if mark in first]
+    if first.strip(' "').lower() == "text" or not found:
+        return _ONE_COLUMN
+    try:
+        return csv.Sniffer().sniff(content[:20_000], delimiters="".join(found)).delimiter
+    except csv.Error:
+        return max(found, key=first.count)
+
+
+def _column(rows: list[list[str]], path: Path) -> int:
+    """The place of the column "text", or of the only one that mostly holds two words and more."""
+    names = [name.strip().lower() for name in rows[0]]
+    if names.count("text") == 1 or len(names) == 1:
+        return names.index("text") if "text" in names else 0
+    data = rows[1:] or rows
+    wordy = [sum(len(row[place].split()) > 1 for row in data) * 2 > len(data) for place in range(len(names))]
+    if "text" in names or wordy.count(True) != 1:
+        listed = ", ".join(name.strip() for name in rows[0])[:200]
+        raise DataError(f'{path}: which column holds the sentences ({listed})? name it "text" in the first row')
+    return wordy.index(True)
+
+
+def _markdown(rows: list[str]) -> list[Line]:
     """Markdown rows without their marks; fenced code, rules and underlines are blank. Row numbers stay."""
-    lines, fenced = list[_Line](), False
+    lines, fenced = list[Line](), False
     for number, row in enumerate(rows, 1):
         fence = _FENCE.match(row) is not None
         heading, bullet = _HEADING.match(row), _BULLET.match(row)
         if fence or fenced or _RULE.match(row):
-            lines.append(_Line(number, ""))
+            lines.append(Line(number, ""))
         elif heading:
-            lines.append(_Line(number, heading["title"], alone=True))
+            lines.append(Line(number, tidy(heading["title"]), alone=True))
         else:
-            lines.append(_Line(number, (_BULLET if bullet else _QUOTE).sub("", row).strip(), opens=bullet is not None))
+            lines.append(
+                Line(number, tidy((_BULLET if bullet else _QUOTE).sub("", row).strip()), opens=bullet is not None)
+            )
         fenced ^= fence
     text = "\n".join(line.text for line in lines)
     for markup in _MARKUP:
         text = markup.sub(r"\1", text)
     return [line._replace(text=row.strip()) for line, row in zip(lines, text.split("\n"), strict=True)]
-
-
-def _sentences(lines: list[_Line]) -> Iterator[tuple[int, str]]:
-    """Sentences with the number of the line each starts on."""
-    texts = [line.text for line in lines if line.text]
-    every = all(_END.search(text) for text in texts)
-    none = not any(_END.search(text) or len(list(split_sentences(text))) > 1 for text in texts)
-    block: list[_Line] = []
-    for line in [*lines, _Line(0, "")]:
-        if block and (not line.text or every or none or _parted(block[-1], line)):
-            starts = [0]
-            for earlier in block[:-1]:
-                starts.append(starts[-1] + len(earlier.text) + 1)
-            for offset, text in split_sentences(" ".join(one.text for one in block)):
-                yield block[bisect_right(starts, offset) - 1].number, text
-            block = []
-        if line.text:
-            block.append(line)
-
-
-def _parted(line: _Line, following: _Line) -> bool:
-    """Whether two neighbouring lines of a paragraph belong to different sentences."""
-    if line.alone or following.alone or following.opens:
-        return True
-    end = _END.search(line.text)
-    return end is not None and _ends(line.text[: end.end("mark")], following.text, line_break=True)

@@ -1,36 +1,23 @@
 """Written text as it is spoken: what the voice is given, and the letters a CTC vocabulary can write.
 
-`spoken` keeps digits (engines read them) and says symbols as words. `letters` also spells digits. The speller is our
-own, exact for whole numbers up to 999,999,999,999; longer numbers and numbers with a leading zero are read digit by
-digit. It says "one hundred five" (no "and") and reads a year as a plain number (1999: "one thousand nine hundred
-ninety nine"). `plain`, `symbols_as_words` and `digits_as_words` are shared with `scoring`, so labels and scores agree.
+`spoken` says everything in words, English by our own rules (`english`), Chinese through wetext. `letters` is the spoken
+form in the characters of a vocabulary. `plain`, `symbols_as_words` and `digits_as_words` belong to the scorer: they read
+a year as a plain number (1999: "one thousand nine hundred ninety nine"), and its version depends on what they return.
 """
-# ruff: noqa: SIM905 - a list of words reads best as one string
 
 import re
 import unicodedata
 
 from asr_analogy.errors import DataError
+from asr_analogy.text.chinese import say_chinese
+from asr_analogy.text.english import say
+from asr_analogy.text.lexicon import Lexicon
+from asr_analogy.text.numbers import apart, cardinal, one_by_one, ordinal
 
 LONGEST = 600
 """Most characters of spoken text in one utterance."""
 
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
-_TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
-_SCALES = ("", "thousand", "million", "billion")
-_ORDINALS = {
-    "one": "first",
-    "two": "second",
-    "three": "third",
-    "five": "fifth",
-    "eight": "eighth",
-    "nine": "ninth",
-    "twelve": "twelfth",
-}
-
+_PASSES = 12  # a bound that no text is known to reach
 _NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?(?![0-9])|[0-9]+(?:\.[0-9]+)?)"
 _DIGITS = re.compile(
     r"(?P<parts>[0-9]+(?:\.[0-9]+){2,})"
@@ -67,17 +54,28 @@ _AFTER = str.maketrans(
     | dict.fromkeys("—―", " - ")
     | {"⁄": "/"}
 )
+_FOREIGN = re.compile(r"[^\x00-\x7f]")
 _OUTER_APOSTROPHE = re.compile(r"(?<![^\W_])'|'(?![^\W_])")
 
 
-def spoken(text: str) -> str:
-    """The text as a voice should read it: NFKC, ASCII quotes and dashes, symbols as words, digits kept. Idempotent."""
-    return " ".join(symbols_as_words(plain(text)).split())
+def spoken(text: str, language: str = "en", lexicon: Lexicon | None = None) -> str:
+    """The text as a voice should say it. Idempotent.
+
+    English: no digit is left; signs, abbreviations, acronyms and references are words, punctuation stays. Chinese goes
+    through wetext (MissingError without it). Any other language is only made `plain`. The terms of `lexicon` are
+    respelled first; a respelling goes through the rules of the language as well.
+    """
+    for _ in range(_PASSES):
+        said = _pass(text, language, lexicon)
+        if said == text:
+            break
+        text = said
+    return text
 
 
-def unspeakable(text: str) -> str | None:
+def unspeakable(text: str, language: str = "en", lexicon: Lexicon | None = None) -> str | None:
     """Why `text` cannot be spoken as one utterance, or None when it can."""
-    said = spoken(text)
+    said = spoken(text, language, lexicon)
     if not any(character.isalnum() for character in said):
         return "no letter or digit"
     if len(said) > LONGEST:
@@ -85,8 +83,8 @@ def unspeakable(text: str) -> str | None:
     return None
 
 
-def letters(text: str, alphabet: str) -> str:
-    """The text in the characters of a CTC vocabulary, words separated by one space.
+def letters(text: str, alphabet: str, language: str = "en") -> str:
+    """The spoken form in the characters of a CTC vocabulary, words separated by one space. No lexicon: labels spell right.
 
     `alphabet` holds the allowed characters in one case; "|" and " " in it are separators, never letters. A character
     outside it is written without its accent if that is allowed, and becomes a space otherwise. Apostrophes stay inside
@@ -95,7 +93,7 @@ def letters(text: str, alphabet: str) -> str:
     allowed = set(alphabet) - {"|", " "}
     if not any(character.isalpha() for character in allowed):
         raise DataError(f"alphabet {alphabet!r}: holds no letter; give the letters of the vocabulary")
-    said = digits_as_words(spoken(text))
+    said = spoken(text, language)
     if not any(character.islower() for character in allowed):
         said = said.upper()
     elif not any(character.isupper() for character in allowed):
@@ -109,51 +107,20 @@ def plain(text: str) -> str:
     text = text.translate(_BEFORE)
     if text.isascii():
         return text
-    opened = "".join(_open(character) for character in text)
+    opened = _FOREIGN.sub(lambda match: _open(match[0]), text)
     return unicodedata.normalize("NFKC", opened).translate(_AFTER)
 
 
 def symbols_as_words(text: str) -> str:
     """Amounts of money and symbols as words: "$1.25 million" is "1.25 million dollars". Expects `plain` text."""
-    text = _MONEY.sub(lambda match: _apart(match, _money(match)), text)
-    text = _SYMBOL.sub(lambda match: _apart(match, _SYMBOLS[match[0]]), text)
+    text = _MONEY.sub(lambda match: apart(match, _money(match)), text)
+    text = _SYMBOL.sub(lambda match: apart(match, _SYMBOLS[match[0]]), text)
     return _MINUS.sub("minus ", text)
 
 
 def digits_as_words(text: str) -> str:
     """Digits as English words, kept apart from neighbouring letters: "Q3" is "Q three". Expects `plain` text."""
-    return _DIGITS.sub(lambda match: _apart(match, _digits(match)), text)
-
-
-def cardinal(digits: str) -> str:
-    """A whole number, given as digits, in words; digit by digit with a leading zero or beyond twelve digits."""
-    if len(digits) > 12 or (len(digits) > 1 and digits[0] == "0"):
-        return " ".join(_ONES[int(digit)] for digit in digits)
-    value, words = int(digits), list[str]()
-    for power in range(len(_SCALES) - 1, -1, -1):
-        group = value // 1000**power % 1000
-        if group:
-            words += [*_below_thousand(group), _SCALES[power]]
-    return " ".join(word for word in words if word) or "zero"
-
-
-def ordinal(digits: str) -> str:
-    """A whole number, given as digits, as an ordinal in words: "21" is "twenty first"."""
-    *head, last = cardinal(digits).split()
-    if last in _ORDINALS:
-        last = _ORDINALS[last]
-    else:
-        last = last[:-1] + "ieth" if last.endswith("y") else last.removesuffix("t") + "th"
-    return " ".join([*head, last])
-
-
-def _below_thousand(value: int) -> list[str]:
-    words = [_ONES[value // 100], "hundred"] if value >= 100 else []
-    value %= 100
-    if value >= 20:
-        words.append(_TENS[value // 10])
-        value %= 10
-    return [*words, _ONES[value]] if value else words
+    return _DIGITS.sub(lambda match: apart(match, _digits(match)), text)
 
 
 def _digits(match: re.Match[str]) -> str:
@@ -162,11 +129,11 @@ def _digits(match: re.Match[str]) -> str:
     if match["ordinal"]:
         return ordinal(match["ordinal"].replace(",", ""))
     if match["fraction"]:
-        return "point " + " ".join(_ONES[int(digit)] for digit in match["fraction"])
+        return "point " + one_by_one(match["fraction"])
     whole, _, fraction = match["number"].replace(",", "").partition(".")
     if not fraction:
         return cardinal(whole)
-    return f"{cardinal(whole)} point " + " ".join(_ONES[int(digit)] for digit in fraction)
+    return f"{cardinal(whole)} point " + one_by_one(fraction)
 
 
 def _money(match: re.Match[str]) -> str:
@@ -185,12 +152,16 @@ def _money(match: re.Match[str]) -> str:
     return change if int(whole.replace(",", "")) == 0 else f"{units} and {change}"
 
 
-def _apart(match: re.Match[str], words: str) -> str:
-    """`words` with a space wherever the text around the match would touch them with a letter, digit or accent."""
-    text, start, end = match.string, match.start(), match.end()
-    touches_left = start > 0 and text[start - 1] not in " (['\"-/"
-    touches_right = end < len(text) and text[end] not in " .,;:!?)]'\"-/"
-    return " " * touches_left + words + " " * touches_right
+def _pass(text: str, language: str, lexicon: Lexicon | None) -> str:
+    text = plain(text)
+    if lexicon is not None:
+        text = lexicon.respell(text)
+    main = language.lower().replace("_", "-").split("-")[0]
+    if main == "en":
+        return say(text)
+    if main == "zh":
+        text = say_chinese(text)
+    return " ".join(text.split())
 
 
 def _open(character: str) -> str:

@@ -27,7 +27,7 @@ from asr_analogy.errors import MissingError, ResourceError
 if TYPE_CHECKING:
     import numpy as np
 
-    from asr_analogy.tts.voice import Card, Line
+    from asr_analogy.tts.voice import EspeakCard, Line
 
 RATE = 22_050
 """Samples per second the engine speaks at."""
@@ -187,7 +187,7 @@ class Workers:
 class EspeakVoice:
     """The backend behind cards with `backend: espeak`; `names` are the engine's names of the card's voices."""
 
-    def __init__(self, card: "Card", workers: int = 0) -> None:
+    def __init__(self, card: "EspeakCard", workers: int = 0) -> None:
         variants = _variants()
         for name in card.voices:
             _, plus, variant = name.partition("+")
@@ -201,7 +201,7 @@ class EspeakVoice:
         """For each line: samples (float32 mono at SAMPLE_RATE, level -26 dBFS), or why it could not be spoken."""
         import numpy as np
 
-        from asr_analogy.speech import audio
+        from asr_analogy.tts.voice import finished
 
         asked: deque[Request] = deque()
 
@@ -218,10 +218,8 @@ class EspeakVoice:
                 samples = np.frombuffer(pcm, np.int16).astype(np.float32) / 32768
                 if status:
                     yield f"the voice {request.voice} failed (code {status})"
-                elif len(samples) < RATE * audio.SHORTEST or np.abs(samples).max() < audio.SILENCE:
-                    yield "the voice said nothing"
                 else:
-                    yield audio.level(audio.trim(audio.resample(samples, RATE)))
+                    yield finished(samples, RATE)
 
     def _request(self, line: "Line") -> Request:
         import numpy as np

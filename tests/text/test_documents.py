@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 from asr_analogy.errors import DataError, MissingError
-from asr_analogy.text.documents import Sentence, read_sentences, split_sentences
+from asr_analogy.text.documents import Sentence
+from asr_analogy.text.documents import read_sentences as stream
+
+
+def read_sentences(path: Path) -> list[Sentence]:
+    return list(stream(path))
 
 
 def write(folder: Path, name: str, text: str | bytes) -> Path:
@@ -17,27 +22,6 @@ def write(folder: Path, name: str, text: str | bytes) -> Path:
 
 def texts(path: Path) -> list[str]:
     return [sentence.text for sentence in read_sentences(path)]
-
-
-@pytest.mark.parametrize(
-    "sentences",
-    [
-        ["Mr. Smith v. Jones was filed.", "See No. 5 and Nos. 6 and 7."],
-        ["The U.S. Supreme Court cited 42 U.S.C. § 1983.", "It cost $1.25 million.", "Section 4.2 applies."],
-        ["He came at 5 p.m. on Jan. 5.", "Then Dr. J. Smith of Acme Inc. met Beta Corp. and Gamma Ltd. there."],
-        ["Art. II and Sec. 4 apply, e.g. to taxes, i.e. fees, etc. and so on.", "They end."],
-        ["We met at 5 p.m.", "The rest sued Acme Inc.", "The U.S.", "It won."],
-        ['"Really?" she asked.', '"Yes."', "He left...", "Then 3 came!", "(He did.)", "So it ended."],
-        ["No.", "I did not.", "The answer is no.", "I know."],
-        ["Fed. R. Civ. P. 12(b)(6) applies.", "$5 was paid.", "§ 3 is void.", "In 2019.", "Next."],
-        ["1. The parties agree.", "(a) Fees are due."],
-    ],
-)
-def test_splits_a_paragraph(sentences: list[str]) -> None:
-    paragraph = " ".join(sentences)
-    found = list(split_sentences(paragraph))
-    assert [text for _, text in found] == sentences
-    assert all(paragraph[offset:].startswith(text) for offset, text in found)
 
 
 def test_one_sentence_per_line_is_kept_exactly(tmp_path: Path) -> None:
@@ -104,15 +88,56 @@ def test_jsonl(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            'text,id\n"One, two. Three.",1\n\n"a ""b""\nc",2\n',
+            [("One, two.", 2), ("Three.", 2), ('a "b"', 4), ("c", 4)],
+        ),
+        ("id;Text\r\n1;Costs fell, by 1,5 points.\r\n", [("Costs fell, by 1,5 points.", 2)]),
+        ("text\tid\nA, b; c.\t1\n", [("A, b; c.", 2)]),
+        ('text\nHello, world; hello.\n"So, quoted."\n', [("Hello, world; hello.", 2), ("So, quoted.", 3)]),
+        ("id,speaker,line\n1,Ann,We met at noon.\n2,Bob,We did not.\n", [("We met at noon.", 2), ("We did not.", 3)]),
+        ("id;line\n1;We met, at noon.\n2;We did, not.\n", [("We met, at noon.", 2), ("We did, not.", 3)]),
+        ("We met at noon.\nWe left.\n", [("We met at noon.", 1), ("We left.", 2)]),
+        ("1,We met at noon.\n2,We left at one.\n", [("We met at noon.", 1), ("We left at one.", 2)]),
+    ],
+)
+def test_csv(tmp_path: Path, content: str, expected: list[tuple[str, int]]) -> None:
+    found = read_sentences(write(tmp_path, "a.csv", content))
+    assert found == [Sentence(text, f"a.csv:{line}") for text, line in expected]
+
+
+def test_ligatures_and_soft_hyphens_in_every_kind_of_text(tmp_path: Path) -> None:
+    write(tmp_path, "a.txt", "The ﬁrst oﬃce state\u00adment.")
+    write(tmp_path, "b.md", "The **ﬁrst** oﬃce state\u00ad\nment.")
+    write(tmp_path, "c.jsonl", '{"text": "The ﬁrst oﬃce state\u00adment."}')
+    write(tmp_path, "d.csv", "text\nThe ﬁrst oﬃce state\u00adment.")
+    assert texts(tmp_path) == ["The first office statement."] * 4
+
+
+def test_form_feeds_end_pages(tmp_path: Path) -> None:
+    bodies = ["The board dis-\ncussed plan 1. It then", "voted. Ann Lee\nspoke.", "All left at 5 p.m."]
+    pages = [f"Minutes of Acme Corp.\n\n{body}\n\nPage {number} of 3\n" for number, body in enumerate(bodies, 1)]
+    assert read_sentences(write(tmp_path, "a.txt", "\f".join(pages))) == [
+        Sentence("The board discussed plan 1.", "a.txt:3"),
+        Sentence("It then voted.", "a.txt:4"),
+        Sentence("Ann Lee spoke.", "a.txt:9"),
+        Sentence("All left at 5 p.m.", "a.txt:15"),
+    ]
+
+
 def test_folder_and_glob(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, "b.txt", "B.")
     write(tmp_path, "a.md", "A.")
     write(tmp_path, "sub/c.JSONL", '{"text": "C."}')
     write(tmp_path, ".hidden/d.txt", "D.")
-    write(tmp_path, "e.pdf", "E.")
+    write(tmp_path, "e.doc", "E.")
     write(tmp_path, "f.csv", "F.")
-    assert [one.source for one in read_sentences(tmp_path)] == ["a.md:1", "b.txt:1", "sub/c.JSONL:1"]
-    assert "e.pdf" in caplog.text
+    write(tmp_path, "~$g.docx", "lock")
+    assert [one.source for one in read_sentences(tmp_path)] == ["a.md:1", "b.txt:1", "f.csv:1", "sub/c.JSONL:1"]
+    assert "e.doc" in caplog.text
     assert texts(tmp_path / "*.txt") == ["B."]
     assert [one.source for one in read_sentences(tmp_path / "**" / "*.JSONL")] == ["sub/c.JSONL:1"]
 
@@ -131,9 +156,15 @@ def test_folder_and_glob(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
         ("a.jsonl", '{"id": 1}', r'a.jsonl:1: no "text"'),
         ("a.jsonl", '{"text": 1}', r'a.jsonl:1: no "text"'),
         ("a.jsonl", "[1]", r'a.jsonl:1: no "text"'),
-        ("a.pdf", "x", r".pdf files are not read yet; save it as text"),
-        ("a.DOCX", "x", r".docx files are not read yet; save it as text"),
-        ("a.csv", "x", r"cannot read .csv; give .txt, .md, .jsonl"),
+        ("a.DOC", "x", r"cannot read .doc; save it as .docx"),
+        ("a.png", "x", r"cannot read .png; give .txt, .md, .jsonl, .csv, .docx, .pdf"),
+        ("a.csv", "", "holds no sentence"),
+        ("a.csv", "text,id\n", "holds no sentence"),
+        ("a.csv", "text,id\nOne, two,3\n", r"a.csv:2: 3 columns where the first row has 2; quote"),
+        ("a.csv", 'text,id\n"One, 2\n', r"a.csv:2: not CSV \(unexpected end of data\)"),
+        ("a.csv", "text,id,text\na,1,b\n", r'which column holds the sentences \(text, id, text\)\? name it "text"'),
+        ("a.csv", "q,a\nIs it so?,Yes it is.\n", r"which column holds the sentences \(q, a\)"),
+        ("a.csv", "n,m\n1,2\n", r"which column holds the sentences \(n, m\)"),
         ("a", "x", r"cannot read a file without ending"),
     ],
 )
@@ -146,10 +177,10 @@ def test_unusable_files(tmp_path: Path, name: str, content: str | bytes, message
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="no such file or folder"):
         read_sentences(tmp_path / "a.txt")
-    with pytest.raises(MissingError, match="no .txt, .md, .jsonl file there"):
+    with pytest.raises(MissingError, match="no .txt, .md, .jsonl, .csv, .docx, .pdf file there"):
         read_sentences(tmp_path / "*.txt")
-    with pytest.raises(DataError, match="no .txt, .md, .jsonl file there"):
+    with pytest.raises(DataError, match="no .txt, .md, .jsonl, .csv, .docx, .pdf file there"):
         read_sentences(tmp_path)
-    write(tmp_path, "a.pdf", "x")
-    with pytest.raises(DataError, match=".pdf files are not read yet"):
+    write(tmp_path, "a.doc", "x")
+    with pytest.raises(DataError, match="cannot read .doc; save it as .docx"):
         read_sentences(tmp_path)

@@ -1,103 +1,69 @@
 """The voice's text and the letters of a CTC vocabulary."""
 
 import random
+import re
+import sys
+from pathlib import Path
 
 import pytest
 
-from asr_analogy.errors import DataError
-from asr_analogy.text.spoken import LONGEST, cardinal, letters, ordinal, spoken, unspeakable
+from asr_analogy.errors import DataError, MissingError
+from asr_analogy.text import chinese
+from asr_analogy.text.lexicon import Lexicon
+from asr_analogy.text.spoken import LONGEST, letters, plain, spoken, unspeakable
 
+LOWER = "'abcdefghijklmnopqrstuvwxyz"
 UPPER = "'ABCDEFGHIJKLMNOPQRSTUVWXYZ|"
-
-SPOKEN = [
-    ("$1.25 million", "1.25 million dollars"),
-    ("a $1 fee", "a 1 dollar fee"),
-    ("$5.50 a share", "5 dollars and 50 cents a share"),
-    ("£0.01", "1 penny"),
-    ("€1,250.00", "1,250 euros"),
-    ("US$5bn", "US 5 billion dollars"),
-    ("$5-10 million", "5 to 10 million dollars"),
-    ("5€", "5 euros"),
-    ("4.2% & rising", "4.2 percent and rising"),
-    ("-5%", "minus 5 percent"),
-    ("§ 4.2, §§ 5–6", "section 4.2, sections 5-6"),
-    ("§4(b)", "section 4(b)"),
-    ("AT&T", "AT and T"),
-    ("“It’s” —  he said", '"It\'s" - he said'),
-    ("ﬁling\u00a02½\u200b", "filing 2 1/2"),
-    ("a\x00b\tc\n", "a b c"),
-]
+TABLE = Path(__file__).with_name("spoken_cases.tsv").read_text(encoding="utf-8").split("\n")[:-1]
+CASES = [tuple(row.split("\t")) for row in TABLE]
+PIECES = [*"aZsVIXx $£€%&§-–—.,:'`’“()[]/0123456789½²é\u0301ﬁ\u1fef＄\n@#*_|~^°¶™©<>=+٣๓①\u00a0\u200b日\ud800İſß", "  "]
+PIECES += ["million", "bn", "th", "$1.25", "1,000", "No. ", "v.", "U.S.C.", "Mr.", "SEC", "Article IV", "Jan. ", "5-10"]
+PIECES += ["a.m.", " 3:30", "(ii)", "(1,234)", "Inc.", "Q3", "FY24", "www.a.com", "x@y.org", "http://", "CEOs", "A&B"]
+PIECES += ["1/2", "II", "Henry ", "Section ", "F.3d", "2d", "St.", "et al.", " to ", "bps", "'90s", "THE MAIN PART "]
 
 
-@pytest.mark.parametrize(("text", "expected"), SPOKEN)
-def test_spoken_says_symbols_and_keeps_digits(text: str, expected: str) -> None:
+@pytest.mark.parametrize(("text", "expected"), CASES)
+def test_spoken(text: str, expected: str) -> None:
+    assert spoken(text) == expected
+    assert spoken(expected) == expected
+
+
+def test_the_table_is_large() -> None:
+    assert len({text for text, _ in CASES}) >= 200
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ﬁling\u00a02½\u200b", "filing two and a half"),
+        ("a\x00b\tc\n", "a b c"),
+        ("", ""),
+        ("?!...", "?!..."),
+    ],
+)
+def test_spoken_of_odd_characters(text: str, expected: str) -> None:
     assert spoken(text) == expected
 
 
-@pytest.mark.parametrize("text", [text for text, _ in SPOKEN])
-def test_letters_and_spoken_are_idempotent(text: str) -> None:
-    assert spoken(spoken(text)) == spoken(text)
-    assert letters(letters(text, UPPER), UPPER) == letters(text, UPPER)
-
-
-def test_idempotent_on_random_text() -> None:
+def test_random_text() -> None:
+    """No exception, no digit, nothing left to say the second time, no more than a few times as long."""
     generator = random.Random(0)
-    pieces = [*"aZs $£€%&§-–—−.,:'`’“()[]/019½²é\u0301ﬁ\u1fef＄\n", "million", "bn", "th", "$1.25", "1,000"]
-    for _ in range(5_000):
-        text = "".join(generator.choices(pieces, k=6))
-        assert spoken(spoken(text)) == spoken(text), ascii(text)
-        assert letters(letters(text, UPPER), UPPER) == letters(text, UPPER), ascii(text)
+    for number in range(6_000):
+        text = "".join(generator.choices(PIECES, k=(3, 6, 12)[number % 3]))
+        said = spoken(text)
+        assert not any(character.isdigit() for character in said), ascii(text)
+        assert spoken(said) == said, ascii(text)
+        assert len(said) <= 9 * len(plain(text)) + 20, ascii(text)
 
 
-@pytest.mark.parametrize(
-    ("digits", "expected"),
-    [
-        ("0", "zero"),
-        ("10", "ten"),
-        ("21", "twenty one"),
-        ("105", "one hundred five"),
-        ("1000", "one thousand"),
-        ("1999", "one thousand nine hundred ninety nine"),
-        ("1000001", "one million one"),
-        (
-            "999999999999",
-            "nine hundred ninety nine billion nine hundred ninety nine million nine hundred ninety nine thousand "
-            "nine hundred ninety nine",
-        ),
-        ("1000000000000", "one" + " zero" * 12),
-        ("007", "zero zero seven"),
-    ],
-)
-def test_cardinal(digits: str, expected: str) -> None:
-    assert cardinal(digits) == expected
-
-
-def test_cardinals_are_all_different() -> None:
-    assert len({cardinal(str(number)) for number in range(20_000)}) == 20_000
-
-
-@pytest.mark.parametrize(
-    ("digits", "expected"),
-    [
-        ("1", "first"),
-        ("2", "second"),
-        ("3", "third"),
-        ("4", "fourth"),
-        ("5", "fifth"),
-        ("8", "eighth"),
-        ("9", "ninth"),
-        ("12", "twelfth"),
-        ("14", "fourteenth"),
-        ("20", "twentieth"),
-        ("21", "twenty first"),
-        ("100", "one hundredth"),
-        ("112", "one hundred twelfth"),
-        ("1000", "one thousandth"),
-        ("0", "zeroth"),
-    ],
-)
-def test_ordinal(digits: str, expected: str) -> None:
-    assert ordinal(digits) == expected
+def test_any_character() -> None:
+    generator = random.Random(1)
+    for top in (0x80, 0x3000, 0x110000):
+        for _ in range(1_000):
+            text = "".join(chr(generator.randrange(top)) for _ in range(8))
+            said = spoken(text)
+            assert not any(character.isdigit() for character in said), ascii(text)
+            assert spoken(said) == said, ascii(text)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +74,8 @@ def test_ordinal(digits: str, expected: str) -> None:
         ("$1.25 million", "ONE POINT TWO FIVE MILLION DOLLARS"),
         ("the 3rd of 1,250", "THE THIRD OF ONE THOUSAND TWO HUNDRED FIFTY"),
         ("Section 4.2.1(b)", "SECTION FOUR POINT TWO POINT ONE B"),
-        ("Q3 at 9pm", "Q THREE AT NINE PM"),
+        ("42 U.S.C. § 1983", "FORTY TWO U S C SECTION NINETEEN EIGHTY THREE"),
+        ("Q3 at 9pm", "Q THREE AT NINE P M"),
         ("naïve café — €5|x", "NAIVE CAFE FIVE EUROS X"),
         ("12,34 and .5", "TWELVE THIRTY FOUR AND POINT FIVE"),
         ("日本", ""),
@@ -118,10 +85,34 @@ def test_letters(text: str, expected: str) -> None:
     assert letters(text, UPPER) == expected
 
 
+@pytest.mark.parametrize("text", [text for text, _ in CASES])
+def test_letters_are_idempotent_and_agree_with_the_voice(text: str) -> None:
+    written = letters(text, LOWER)
+    assert letters(written, LOWER) == written
+    assert set(written) <= {*LOWER, " "}
+    assert written.replace(" ", "") == re.sub("[^a-z']|(?<![a-z])'|'(?![a-z])", "", spoken(text).lower())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("YES SIR", "yes sir"),
+        ("MR BELL SAW HER IN MAY", "mr bell saw her in may"),
+        ("SMITH V. JONES, NO. 21-1234", "smith versus jones number twenty one twelve thirty four"),
+        ("ARTICLE V. THE BOARD", "article five the board"),
+        ("THE SEC AND NASDAQ", "the s e c and nasdaq"),
+        ("IN THE U.S., 5 P.M.", "in the u s five p m"),
+    ],
+)
+def test_transcripts_in_capitals(text: str, expected: str) -> None:
+    assert letters(text, LOWER) == expected
+
+
 def test_letters_follows_the_alphabet() -> None:
-    assert letters("Mr. Bell", "abcdefghijklmnopqrstuvwxyz") == "mr bell"
+    assert letters("Mr. Bell", "abcdefghijklmnopqrstuvwxyz") == "mister bell"
     assert letters("don't", "DONT") == "DON T"
     assert letters("naïve", UPPER + "Ï") == "NAÏVE"
+    assert letters("Zwei § 5", "abcdefghijklmnopqrstuvwxyz", language="de") == "zwei"
     with pytest.raises(DataError, match="holds no letter"):
         letters("text", "|' ")
 
@@ -133,3 +124,43 @@ def test_unspeakable() -> None:
     assert unspeakable("") == "no letter or digit"
     assert unspeakable("a" * LONGEST) is None
     assert unspeakable("a" * (LONGEST + 1)) == "longer than 600 characters (601)"
+    assert unspeakable("x", lexicon=Lexicon({"x": "ex" * 400})) == "longer than 600 characters (800)"
+
+
+def test_lexicon_goes_first_and_changes_no_label() -> None:
+    lexicon = Lexicon({"EBITDA": "e bit dah", "10-K": "annual report", "§ 1983": "the civil rights statute"})
+    text = "EBITDA in the 10-K under § 1983, 3 times."
+    said = "e bit dah in the annual report under the civil rights statute, three times."
+    assert spoken(text, lexicon=lexicon) == said
+    assert spoken(said, lexicon=lexicon) == said
+    assert letters("EBITDA", UPPER) == "EBITDA"
+
+
+def test_other_languages_are_only_made_plain() -> None:
+    assert spoken("„Art.  5“ – 3 %", language="de") == '"Art. 5" - 3 %'
+    assert spoken("§ 5", language="en-GB") == "section five"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("第147条第2款", "第一百四十七条第二款"),
+        ("1.25亿元（5.5%）", "一点二五亿元(百分之五点五)"),
+        ("共12,345股", "共一万二千三百四十五股"),
+        ("售出1,000,500份和1,050份", "售出一百万零五百份和一千零五十份"),
+        ("2019年1月5日", "二零一九年一月五日"),
+        ("\ud800", "?"),
+    ],
+)
+def test_chinese(text: str, expected: str) -> None:
+    pytest.importorskip("wetext")
+    assert spoken(text, language="zh") == expected
+    assert spoken(expected, language="zh-CN") == expected
+
+
+def test_chinese_without_wetext(monkeypatch: pytest.MonkeyPatch) -> None:
+    chinese._normaliser.cache_clear()
+    monkeypatch.setitem(sys.modules, "wetext", None)
+    with pytest.raises(MissingError, match=r"pip install 'asr-analogy\[text\]'"):
+        spoken("第2款", language="zh")
+    assert spoken("§ 2") == "section two"

@@ -4,23 +4,23 @@ import numpy as np
 import pytest
 
 from asr_analogy.speech.rooms import ROOMS
-from asr_analogy.tts.studio import Clip, Studio, Take
-from asr_analogy.tts.voice import Card
+from asr_analogy.tts.studio import Clip, Outtake, Studio, Take
+from asr_analogy.tts.voice import EspeakCard
 
-CARD = Card(backend="espeak", licence="", voices=["gmw/en+m1", "gmw/en+f2", "gmw/en+m3"])
+CARD = EspeakCard(backend="espeak", licence="", voices=["gmw/en+m1", "gmw/en+f2", "gmw/en+m3"])
 TAKES = [Take("See § 4 of the lease."), Take("?!..."), Take("a" * 700), Take("See § 4 of the lease.", 1)]
 
 
 def heard(studio: Studio, takes: list[Take]) -> list[bytes | str]:
-    return [clip if isinstance(clip, str) else clip.samples.tobytes() for clip in studio.speak(takes)]
+    return [clip.samples.tobytes() if isinstance(clip, Clip) else clip.reason for clip in studio.speak(takes)]
 
 
 def test_takes() -> None:
     clips = list(Studio("c", 1, CARD, 2).speak(TAKES))
-    assert clips[1] == "no letter or digit" and str(clips[2]).startswith("longer than 600 characters")
+    assert clips[1:3] == [Outtake("no letter or digit"), Outtake("longer than 600 characters (700)")]
     first, last = clips[0], clips[3]
     assert isinstance(first, Clip) and isinstance(last, Clip)
-    assert first.tts_text == "See section 4 of the lease."
+    assert first.tts_text == "See section four of the lease."
     assert CARD.voices.index(last.voice) == (CARD.voices.index(first.voice) + 1) % 3
     assert first.seed != last.seed
 

@@ -1,0 +1,159 @@
+"""The script of a corpus: what its voices are to say, line by line, kept in the folder that the corpus is written into.
+
+A script is made once, from texts or from the transcripts of the corpus's partner, and read line by line afterwards, so
+that a million sentences need no more memory than a thousand.
+"""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+from asr_analogy.errors import DataError, MissingError
+from asr_analogy.recipe import Recipe, shipped
+from asr_analogy.speech.corpora import Corpus, corpora
+from asr_analogy.speech.corpus import read_corpus
+from asr_analogy.speech.sources import rows
+from asr_analogy.text.checks import fingerprint, function_words
+from asr_analogy.text.documents import Sentence, read_sentences
+from asr_analogy.text.leakage import HeldOut
+from asr_analogy.text.selection import Selection
+from asr_analogy.text.terms import cover, mine, save_terms
+
+SCRIPT, REJECTED, TERMS = "script.jsonl", "rejected.jsonl", "terms.jsonl"
+
+LEAKED = 0.01
+"""Share of the domain's sentences that may stand in a test set: those are dropped; with more of them nothing is made."""
+
+_log = logging.getLogger("asr_analogy")
+
+Reject = Callable[[Sentence, str], None]
+
+
+@dataclass(frozen=True)
+class Cue:
+    """One line of a script: the id of the utterance, what is said, where that stands, the how-manieth time it is said."""
+
+    id: str
+    text: str
+    source: str
+    take: int = 0
+
+
+def sentences(recipe: Recipe, corpus: Corpus) -> Iterator[Sentence]:
+    """All sentences of a corpus as its source has them: of its texts, or the transcripts of its recordings."""
+    with blamed(corpus):
+        if corpus.text is None:
+            assert corpus.source is not None
+            yield from (Sentence(row.text, row.source) for row in rows(corpus.source, sound=False))
+            return
+        limit = corpus.source.limit if corpus.source else None
+        found = chain.from_iterable(read_sentences(shipped(path)) for path in corpus.text)
+        yield from islice(found, limit)
+
+
+@contextmanager
+def blamed(corpus: Corpus) -> Iterator[None]:
+    """Say in an error which corpus was being read."""
+    try:
+        yield
+    except (DataError, MissingError) as error:
+        raise type(error)(f"{corpus.name}: {error}") from error
+
+
+def held_out(recipe: Recipe) -> HeldOut:
+    """What no training corpus may hold: the sentences of the recipe's test sets."""
+    tests = [corpus for corpus in corpora(recipe) if not corpus.training]
+    return HeldOut(sentence for corpus in tests for sentence in sentences(recipe, corpus))
+
+
+def write_script(recipe: Recipe, corpus: Corpus, out: Path, partner: Path | None = None) -> None:
+    """Write the script of a spoken corpus into `out`, and beside it the sentences that are not spoken and why.
+
+    `partner` is the prepared corpus whose transcripts are said. A training text is checked, freed of repetitions and
+    of what the test sets hold, and limited to `prepare.sentences`; a test set is said as it is.
+    Raises DataError if too much of the domain's text stands in a test set.
+    """
+    dropped: list[dict[str, str]] = []
+
+    def reject(sentence: Sentence, reason: str) -> None:
+        dropped.append({"id": "", "text": sentence.text, "source": sentence.source, "reason": reason})
+
+    if partner is not None:
+        cues = _again((row.id, row.text, row.source) for row in read_corpus(partner, ["id", "text", "source"]))
+    elif not corpus.training:
+        cues = (Cue(f"{n:07d}", one.text, one.source) for n, one in enumerate(sentences(recipe, corpus)))
+    else:
+        cues = _takes(recipe, _chosen(recipe, corpus, out, reject))
+    with (out / SCRIPT).open("w", encoding="utf-8", newline="\n") as script:
+        for cue in cues:
+            script.write(json.dumps(asdict(cue)) + "\n")
+    with (out / REJECTED).open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(json.dumps(row) + "\n" for row in dropped)
+
+
+def read_script(out: Path) -> Iterator[Cue]:
+    """The lines of a script, one at a time."""
+    with (out / SCRIPT).open(encoding="utf-8", newline="\n") as script:
+        for line in script:
+            yield Cue(**json.loads(line))
+
+
+def _chosen(recipe: Recipe, corpus: Corpus, out: Path, reject: Reject) -> Iterable[Sentence]:
+    """The sentences of a training text that are spoken; terms that decided about the domain's are kept in `out`."""
+    counts = Counter[str]()
+
+    def count(sentence: Sentence, reason: str) -> None:
+        counts["leaked"] += reason.startswith("held out")
+        reject(sentence, reason)
+
+    rule = Selection(recipe.language, held_out(recipe), recipe.prepare.redact, count)
+    if corpus.name == "domain-synthetic":
+        kept = list(rule.keep(sentences(recipe, corpus)))
+        _guard(len(kept) + counts["leaked"], counts["leaked"], corpus)
+        return _covering(recipe, kept, out)
+    return islice(rule.keep(sentences(recipe, corpus)), recipe.prepare.sentences)
+
+
+def _guard(total: int, leaked: int, corpus: Corpus) -> None:
+    if leaked > LEAKED * total:
+        raise DataError(
+            f"domain.text: {leaked} of {total} sentences stand in a test set as well; remove the test set's documents "
+            "from the training text, or the result means nothing"
+        )
+    if leaked:
+        _log.warning("%s: %d sentences stand in a test set and are left out (dropped.jsonl)", corpus.name, leaked)
+
+
+def _covering(recipe: Recipe, kept: list[Sentence], out: Path) -> list[Sentence]:
+    """The domain's sentences, limited to `prepare.sentences` such that its terms are spoken often enough."""
+    texts, limit = [sentence.text for sentence in kept], recipe.prepare.sentences
+    if limit is None or limit >= len(kept):
+        return kept
+    if not function_words(recipe.language):  # terms are found between function words
+        return kept[:limit]
+    general = next(corpus for corpus in corpora(recipe) if corpus.name == "general-real")
+    terms = mine(texts, (sentence.text for sentence in sentences(recipe, general)), language=recipe.language)
+    save_terms(out / TERMS, terms)
+    names = {term.term for term in terms}
+    return [kept[index] for index in cover(texts, names, recipe.prepare.term_times, limit, recipe.seed)]
+
+
+def _takes(recipe: Recipe, chosen: Iterable[Sentence]) -> Iterator[Cue]:
+    voices = recipe.prepare.voices_per_sentence
+    for number, sentence in enumerate(chosen):
+        for take in range(voices):
+            yield Cue(f"{number * voices + take:07d}", sentence.text, sentence.source, take)
+
+
+def _again(wanted: Iterable[tuple[str, str, str]]) -> Iterator[Cue]:
+    """Transcripts as cues; one that comes again is another take of it, in another voice."""
+    takes = Counter[int]()
+    for name, text, source in wanted:
+        mark = fingerprint(text)
+        yield Cue(name, text, source, takes[mark])
+        takes[mark] += 1
