@@ -61,13 +61,13 @@ class Room:
 
 ROOMS = {
     "office": Room(reverberation=(0.08, 0.3), direct=(4, 14), low=(40, 150), high=(4500, 7800), noise=(15, 38)),
-    "meeting-room": Room(
-        reverberation=(0.25, 0.4),
-        direct=(2, 7),
-        low=(100, 200),
-        high=(3800, 5000),
-        noise=(18, 30),
-        babble=(18, 28),
+    "meeting-room": Room(  # people around a conference telephone, recorded from its line
+        reverberation=(0.15, 0.3),
+        direct=(6, 12),
+        low=(250, 350),
+        high=(3200, 3600),
+        noise=(22, 35),
+        babble=(24, 34),
     ),
 }
 """Rooms by the name that `simulate: <name>` takes."""
