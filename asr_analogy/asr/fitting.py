@@ -95,6 +95,18 @@ def fit(
     return job.state.metrics
 
 
+def _train_mode(model: Any) -> None:
+    """Training mode for all but BatchNorm: its statistics stay those of the base, in every arm.
+
+    So arms differ in parameters alone, which is what their arithmetic assumes, and neither the padding nor the clips of a
+    batch shape the statistics.
+    """
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
 def _start(arm: str, recogniser: Recogniser, options: Train, out: Path) -> Job:
     """Model and optimiser on their device, as the base has them or as a checkpoint left them."""
     accelerator = Accelerator(
@@ -110,7 +122,7 @@ def _start(arm: str, recogniser: Recogniser, options: Train, out: Path) -> Job:
     )
     model, optimizer = accelerator.prepare(recogniser.model, optimizer)
     state = checkpoint.restore(out, recogniser.model, optimizer)
-    model.train()
+    _train_mode(model)
     return Job(arm, recogniser, options, accelerator, model, optimizer, out, state)
 
 

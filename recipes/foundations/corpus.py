@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -96,6 +97,35 @@ def synthetic(job: tuple[Path, str, list[tuple[str, str]], list[str], str | None
     return name
 
 
+def flite(job: tuple[Path, str, list[tuple[str, str]], int]) -> str:
+    """Speak one shard with the voices of flite (Debian package `flite`), which were built from recordings of people."""
+    out, name, part, seed = job
+    if (out / f"{name}.jsonl").exists():
+        return name
+    random = np.random.default_rng(seed)
+    rows, clips = [], []
+    for text, source in part:
+        voice, stretch = random.choice(SETTINGS["flite"]["voices"]), random.uniform(*SETTINGS["flite"]["stretch"])
+        command = [
+            "flite",
+            "-voice",
+            str(voice),
+            "--setf",
+            f"duration_stretch={stretch:.2f}",
+            "-t",
+            text,
+            "-o",
+            "/dev/stdout",
+        ]
+        wave = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+        clip = audio.level(audio.trim(np.frombuffer(wave[44:], np.int16).astype(np.float32) / 32768))
+        if 0.5 < len(clip) / audio.SAMPLE_RATE < 9.5:
+            clips.append(clip)
+            rows.append({"text": text, "source": source, "speaker": f"flite-{voice}", "room": None})
+    write(out, name, rows, clips)
+    return name
+
+
 def human(data: Path, out: Path) -> None:
     """The human train sets, without the speakers that experiments keep for themselves."""
     for corpus in SETTINGS["human"]:
@@ -144,9 +174,11 @@ def main() -> None:
             index + 1,
         )
         jobs.append(job)
+    size, count = SHARD, SETTINGS["flite"]["sentences"]
+    spoken = [(options.out, f"flite-{i // size:03d}", train[i : i + size], i + 2) for i in range(0, count, size)]
     print(f"{len(train)} sentences to train, {len(held)} held out, {len(jobs)} shards", flush=True)
     with ProcessPoolExecutor(options.workers) as pool:
-        for name in pool.map(synthetic, jobs):
+        for name in [*pool.map(synthetic, jobs), *pool.map(flite, spoken)]:
             print(name, flush=True)
 
 

@@ -60,7 +60,7 @@ class Corpus:
             for line in table.read_text().splitlines():
                 row = json.loads(line)
                 row["pcm"], row["text"] = pcm, letters(row["text"])
-                row["kind"] = "human" if table.stem.startswith("human-") else "office" if row["room"] else "clean"
+                row["kind"] = "office" if row["room"] else table.stem.split("-")[0].replace("test", "clean")
                 if row["text"]:
                     self.rows.append(row)
         self.bins: dict[tuple[str, int], list[dict]] = {}
@@ -82,17 +82,21 @@ class Corpus:
         return [pool[random.integers(len(pool))] for pool in pools]
 
 
-def waveforms(rows: list[dict], random: np.random.Generator | None) -> list[np.ndarray]:
-    """Samples of the rows; with `random`, human clips change tempo and some get a room and every clip a new level."""
+def waveforms(rows: list[dict], random: np.random.Generator | None, longest: float = 0) -> list[np.ndarray]:
+    """Samples of the rows; with `random`, a tempo (and pitch) of the batch's own, rooms for some clips of human or flite voices, new levels.
+
+    No clip gets longer than `longest` seconds by its new tempo.
+    """
     clips = []
+    tempo = 1.0
+    if random is not None:
+        tempo = max(random.uniform(0.8, 1.15), max(row["count"] for row in rows) / SAMPLE_RATE / (longest + 0.1))
     for row in rows:
         clip = row["pcm"][row["start"] : row["start"] + row["count"]].astype(np.float32) / 32768
         if random is not None:
-            if row["kind"] == "human":
-                place = np.arange(0, len(clip) - 1, random.uniform(0.85, 1.15))
-                clip = np.interp(place, np.arange(len(clip)), clip).astype(np.float32)
-                if random.random() < 0.25:
-                    clip = ROOMS["office"].record(clip, random)
+            clip = np.interp(np.arange(0, len(clip) - 1, tempo), np.arange(len(clip)), clip).astype(np.float32)
+            if row["kind"] in ("human", "flite") and random.random() < 0.3:
+                clip = ROOMS["office"].record(clip, random)
             clip = clip * np.float32(10 ** (random.uniform(-8, 4) / 20))
         clips.append(clip)
     return clips
@@ -140,13 +144,14 @@ class WhisperLearner(torch.nn.Module):
         return encoder.layer_norm(hidden)
 
     def loss(self, rows: list[dict], phase: dict, random: np.random.Generator) -> dict[str, torch.Tensor]:
-        mels = self.features(waveforms(rows, random), phase.get("padded", False))
+        clips = waveforms(rows, random, phase["longest"])
+        mels = self.features(clips, phase.get("padded", False))
         if phase.get("mask"):
             mels = masked(mels, random)
         hidden = self.encode(mels)
         losses = {}
         if phase["ctc"] > 0:
-            losses["ctc"] = phase["ctc"] * ctc_loss(self.head(hidden), rows, [row["count"] // 320 for row in rows])
+            losses["ctc"] = phase["ctc"] * ctc_loss(self.head(hidden), rows, [len(clip) // 320 for clip in clips])
         if phase["attention"] > 0:
             targets = [
                 self.prompt + self.processor.tokenizer(row["text"], add_special_tokens=False).input_ids + [self.end]
@@ -210,7 +215,7 @@ class ConformerLearner(torch.nn.Module):
         return wave, mask
 
     def loss(self, rows: list[dict], phase: dict, random: np.random.Generator) -> dict[str, torch.Tensor]:
-        wave, mask = self.inputs(waveforms(rows, random))
+        wave, mask = self.inputs(waveforms(rows, random, phase["longest"]))
         self.model.config.apply_spec_augment = bool(phase.get("mask"))
         np.random.seed(int(random.integers(2**31)))  # transformers draws its masks from numpy's global state
         logits = self.model(wave, attention_mask=mask).logits

@@ -128,13 +128,13 @@ def test_bfloat16_is_for_the_forward_pass_only(family: str, tmp_path: Path) -> N
     assert [precision(Train(precision=name)) for name in ("bf16", "fp32")] == ["bf16", "fp32"]
 
 
-def test_batch_norm_learns_its_statistics(tmp_path: Path) -> None:
+def test_batch_norm_keeps_the_statistics_of_the_base(tmp_path: Path) -> None:
     base = models.tiny("conformer", tmp_path / "base")
+    before = dict(open_recogniser(base, "en").model.named_buffers())
     recogniser, _ = fitted(base, tmp_path / "out", models.utterances(), steps=3, accumulate=2)
     buffers = dict(recogniser.model.named_buffers())
-    tracked = [value.item() for name, value in buffers.items() if name.endswith("num_batches_tracked")]
-    means = [value for name, value in buffers.items() if name.endswith("running_mean")]
-    assert tracked == [6] and all(value.abs().sum() > 0 for value in means)
+    assert any(name.endswith("running_mean") for name in buffers)
+    assert all(torch.equal(value, before[name]) for name, value in buffers.items())
 
 
 def test_accumulating_two_batches_is_one_step_on_their_mean(tmp_path: Path) -> None:
