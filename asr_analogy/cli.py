@@ -71,6 +71,10 @@ def _call(name: str, recipe: "Recipe", workspace: "Workspace", force: bool, only
         from asr_analogy.stages.prepare import prepare
 
         prepare(recipe, workspace, force)
+    elif name == "audit":
+        from asr_analogy.stages.audit import audit
+
+        audit(recipe, workspace, force)
     elif name == "train":
         from asr_analogy.stages.train import train
 
@@ -120,20 +124,25 @@ def _show_report(workspace: "Workspace", as_json: bool) -> None:
     if as_json:
         print(json.dumps(found))
         return
+    for name, test in found["tests"].items():
+        _show_table(title(name, test), HEADINGS, rows(test))
+    print(found["verdict"])
+    print(f"report: {files(workspace)[1]}")
+
+
+def _show_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Names stand left, numbers right; only notes may be broken into lines."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 150)
-    for name, test in found["tests"].items():
-        table = Table(title=title(name, test), title_justify="left", box=box.SIMPLE_HEAD)
-        for heading in HEADINGS:
-            table.add_column(heading, justify="left" if heading == "system" else "right", no_wrap=True)
-        for cells in rows(test):
-            table.add_row(*cells)
-        console.print(table)
-    console.print(found["verdict"], soft_wrap=True)
-    print(f"report: {files(workspace)[1]}")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in headings:
+        words = heading in ("system", "card", "note")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "note")
+    for cells in rows:
+        table.add_row(*cells)
+    Console(width=None if sys.stdout.isatty() else 150).print(table)
 
 
 def _logging(verbose: bool) -> None:
@@ -158,7 +167,64 @@ def _verb(name: str, stages: Sequence[str], text: str) -> None:
 
 
 _verb("run", STAGES, "Do everything: prepare, train, merge, eval, report. Finished parts are skipped.")
-_verb("prepare", ["prepare"], "Speak the texts and read the recordings: the corpora of all arms and tests.")
+
+
+@app.command(help="Speak the texts and read the recordings: the corpora of all arms and tests.")
+def prepare(
+    recipe: RecipeFile,
+    audit: Annotated[bool, typer.Option(help="then measure synthetic against real speech, into audit/")] = False,
+    set_: Overrides = [],
+    workspace: Place = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    stages = ["prepare", "audit"] if audit else ["prepare"]
+    _stage(stages, recipe, set_, workspace, force, dry_run, as_json, verbose)
+
+
+@app.command(
+    "compare-tts", help="Speak the same sentences with several voice cards and measure them beside real speech."
+)
+def compare_tts(
+    recipe: RecipeFile,
+    voices: Annotated[str, typer.Option(metavar="A,B,...", help="voice cards: names or .yaml files")],
+    sentences: Annotated[int, typer.Option(min=1, help="sentences that every card speaks")] = 50,
+    listen: Annotated[int, typer.Option(min=0, help="keep so many clips of every card to listen to")] = 0,
+    full: Annotated[bool, typer.Option(help="also train and merge with every card: WER of C and of merged")] = False,
+    set_: Overrides = [],
+    workspace: Place = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    from asr_analogy.recipe import Recipe
+    from asr_analogy.stages.compare import compare
+    from asr_analogy.workspace import Workspace
+
+    _logging(verbose)
+    loaded = Recipe.load(recipe, set_)
+    place = Workspace(workspace or Path("runs") / loaded.name)
+    with place.locked():
+        found = compare(loaded, place, voices.split(","), sentences, listen, _judge if full else None)
+    _show_comparison(found, place, as_json)
+
+
+def _judge(recipe: "Recipe", workspace: "Workspace") -> None:
+    """Take a recipe through the stages that end in scores."""
+    with workspace.locked():
+        for name in STAGES[: STAGES.index("report")]:
+            _call(name, recipe, workspace, False, ())
+
+
+def _show_comparison(found: dict[str, Any], workspace: "Workspace", as_json: bool) -> None:
+    from asr_analogy.stages.compare import HEADINGS, rows, title
+
+    if as_json:
+        print(json.dumps(found))
+        return
+    _show_table(title(found), HEADINGS, rows(found))
+    print(f"comparison: {workspace.root / 'compare' / 'compare.md'}")
 
 
 @app.command(help="Fine-tune the base once per arm.")

@@ -81,6 +81,22 @@ def test_dry_run_of_a_finished_and_of_an_empty_workspace(finished: Path, tmp_pat
     assert not (tmp_path / "empty").exists()
 
 
+def test_audit_of_a_finished_workspace(finished: Path) -> None:
+    done = call("prepare", RECIPE, "--workspace", finished, *TINY, "--audit")
+    assert "corpora are there" in done.stderr and (finished / "audit/pitch.svg").is_file()
+    assert "general-real (stand-in)" in (finished / "audit/audit.md").read_text()
+
+
+def test_compare_tts(tmp_path: Path) -> None:
+    arguments = ["compare-tts", RECIPE, "--voices", "espeak,stand-in-train", "--sentences", 3, "--workspace"]
+    done = call(*arguments, tmp_path / "w", "--json", "--listen", 1)
+    found = json.loads(done.stdout)
+    assert [row["card"] for row in found["cards"]] == ["espeak", "stand-in-train"] and len(found["sentences"]) == 3
+    assert (tmp_path / "w/compare/listen/01-espeak.flac").is_file()
+    done = call(*arguments, tmp_path / "w")
+    assert re.search(r"general-real \(stand-in\) .*\n +espeak +\d", done.stdout) and "compare.md" in done.stdout
+
+
 def test_a_stage_without_what_it_needs_says_what_to_run(tmp_path: Path) -> None:
     for stage in ("train", "merge", "eval", "report"):
         done = call(stage, RECIPE, "--workspace", tmp_path / stage, *TINY, code=3)
@@ -165,6 +181,8 @@ def test_interrupted_training_goes_on(tmp_path: Path) -> None:
         (["prepare", RECIPE, "--set", "base=someone/somewhere"], 4, "nor reachable"),
         (["prepare", RECIPE, "--set", "domain.text=nothing.txt"], 4, "nothing.txt"),
         (["train", RECIPE, "--arm", "nobody"], 2, "no such arm"),
+        (["compare-tts", RECIPE, "--voices", "espeak,nobody"], 4, "known: "),
+        (["compare-tts", RECIPE, "--voices", ","], 2, "names no card"),
     ],
     ids=lambda value: " ".join(value[1:4]) if isinstance(value, list) else "",
 )

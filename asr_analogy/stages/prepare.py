@@ -280,19 +280,10 @@ def _screen(recipe: Recipe, card: Card) -> Screen:
     options = recipe.prepare.screen
     if not (card.drawn if options.round_trip is None else options.round_trip):
         return Screen(options.retries, options.error_rate)
-    from asr_analogy.asr.family import ready
     from asr_analogy.asr.hub import find
+    from asr_analogy.asr.listening import listener
 
-    checker, size = ready(find(options.checker or recipe.base), recipe.language), recipe.evaluate.batch
-
-    def listen(clips: Sequence[np.ndarray]) -> list[str]:
-        order = sorted(range(len(clips)), key=lambda index: len(clips[index]))
-        texts = [""] * len(clips)
-        for part in _batched(order, size):
-            for index, text in zip(part, checker.transcribe([clips[index] for index in part]), strict=True):
-                texts[index] = text
-        return texts
-
+    listen = listener(find(options.checker or recipe.base), recipe.language, recipe.evaluate.batch)
     return Screen(options.retries, options.error_rate, listen)
 
 

@@ -43,9 +43,10 @@ def report(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
 def _collect(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
     scores = json.loads((workspace.root / "scores" / "scores.json").read_text())
     stages: dict[str, float] = {}
-    for record in sorted(workspace.root.rglob("run.json")):
-        name = str(record.parent.relative_to(workspace.root))
-        stages[name] = (read_record(record.parent) or {}).get("seconds", 0.0)
+    for place in ("prepared", "models", "hypotheses", "scores"):
+        for record in sorted((workspace.root / place).rglob("run.json")):
+            name = str(record.parent.relative_to(workspace.root))
+            stages[name] = (read_record(record.parent) or {}).get("seconds", 0.0)
     corpora = {
         path.parent.name: json.loads(path.read_text())
         for path in sorted(workspace.root.glob("prepared/*/summary.json"))

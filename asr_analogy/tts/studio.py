@@ -1,6 +1,6 @@
 """A studio: sentences in, clips out, spoken by the voices of one card, screened, and played into a room if it has one."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,11 +80,36 @@ class Studio:
             clips = self.voice.speak(self._line(take, 0) for take in takes[:BABBLE])
             self.others = [clip for clip in clips if not isinstance(clip, str)]
 
-    def speak(self, takes: Iterable[Take]) -> list[Clip | Outtake]:
-        """For each take, in order: the clip, or why there is none."""
+    def speak(self, takes: Iterable[Take]) -> Iterator[Clip | Outtake]:
+        """For each take, in order: the clip, or why there is none.
+
+        Where nobody listens, clips come one by one while the voice speaks on.
+        """
         takes = list(takes)
+        if self.screen is not None and self.screen.listen is not None:
+            yield from self._in_rounds(takes, self.screen)
+            return
+        reasons = [self._unspeakable(take) for take in takes]
+        lines = (self._line(take, 0) for take, reason in zip(takes, reasons, strict=True) if reason is None)
+        sounds = self.voice.speak(lines)
+        for take, reason in zip(takes, reasons, strict=True):
+            yield reason or self._alone(take, next(sounds))
+
+    def _alone(self, take: Take, sound: np.ndarray | str) -> Clip | Outtake:
+        """The clip of one take, spoken again while the screen finds its sound faulty."""
+        for attempt in range(self.screen.retries + 1 if self.screen else 1):
+            line = self._line(take, attempt)
+            if attempt:
+                [sound] = self.voice.speak([line])
+            [clip] = self._screened([self._clip(line, sound)], [take])
+            if not _again(clip):
+                break
+        return clip
+
+    def _in_rounds(self, takes: list[Take], screen: Screen) -> list[Clip | Outtake]:
+        """All takes at once, then all faulty ones again: the voice and the recogniser work on batches."""
         made: list[Clip | Outtake | None] = [self._unspeakable(take) for take in takes]
-        for attempt in range(1 + (self.screen.retries if self.screen else 0)):
+        for attempt in range(1 + screen.retries):
             todo = [index for index, one in enumerate(made) if one is None or _again(one)]
             if not todo:
                 break

@@ -288,7 +288,7 @@ class Deaf:
 def test_the_round_trip_drops_what_a_recogniser_cannot_hear(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     trial.prepare(where="plain")
     Deaf.length = len(trial.corpus("domain-synthetic", "plain")[0].samples())
-    monkeypatch.setattr("asr_analogy.asr.family.ready", lambda folder, language: Deaf())
+    monkeypatch.setattr("asr_analogy.asr.listening.ready", lambda folder, language: Deaf())
     screen = "prepare.screen={round_trip: true, retries: 1}"
     with pytest.raises(DataError, match="general-synthetic: none of 8 .* character error rate 100 % .heard: ''"):
         trial.prepare(screen)
