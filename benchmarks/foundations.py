@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asr_analogy.asr.family import open_recogniser
+from asr_analogy.asr.family import ready
 from asr_analogy.recipe import Source
 from asr_analogy.speech.sources import rows
 from asr_analogy.text.scoring import NORMALISER, bootstrap, count_words, total
@@ -41,8 +41,7 @@ def main() -> None:
     if options.data:
         sets["learner-test"] = human(options.data / "human/learner-test/manifest.jsonl", "test")
         sets["librispeech test-other"] = human(options.data / "human/librispeech/manifest.jsonl", "test-other")
-    recogniser = open_recogniser(options.model, "en")
-    recogniser.model.eval()
+    recogniser = ready(options.model, "en")
     for name, clips in sets.items():
         clips = sorted(clips, key=lambda clip: len(clip[0]))
         texts: list[str] = []

@@ -12,15 +12,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from asr_analogy.asr.family import open_recogniser
+from asr_analogy.asr.family import ready
 from asr_analogy.speech.corpus import read_corpus
 from asr_analogy.stages.merge import merge_folders
 from asr_analogy.text.scoring import count_words, total
 
 
 def wer(folder: Path, corpus: Path, batch: int = 32) -> float:
-    recogniser = open_recogniser(folder, "en")
-    recogniser.model.eval()
+    recogniser = ready(folder, "en")
     utterances = sorted(read_corpus(corpus), key=lambda utterance: utterance.duration)
     texts: list[str] = []
     for start in range(0, len(utterances), batch):

@@ -65,6 +65,7 @@ def fit(
     (a checkpoint is written first), DataError on a loss or gradient that is not finite, ResourceError out of memory.
     """
     _keep_freed_memory()
+    torch.set_flush_denormal(True)
     job = _start(arm, recogniser, options, out)
     done = job.state.step
     where = f" from step {done}" if done else ""
