@@ -151,7 +151,7 @@ def _reference(recipe: Recipe, count: int, ear: _Ear) -> tuple[list[str], Perfor
     if corpus.card is not None:
         room = ROOMS[corpus.room] if corpus.room else None
         takes = [Take(text) for text in texts]
-        clips = _studio(recipe, corpus.name, load_card(corpus.card), None, room, takes).speak(takes)
+        clips = list(_studio(recipe, corpus.name, load_card(corpus.card), None, room, takes).speak(takes))
     else:
         with blamed(corpus):
             clips = _recordings(recipe, {first[text] for text in texts})
