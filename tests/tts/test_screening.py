@@ -21,7 +21,7 @@ CARD = EspeakCard(backend="espeak", licence="", voices=["gmw/en+m1", "gmw/en-US+
 
 @pytest.fixture(scope="module")
 def clips() -> list[Clip]:
-    made = Studio("c", 1, CARD, 1).speak([Take(text) for text in TEXTS])
+    made = list(Studio("c", 1, CARD, 1).speak([Take(text) for text in TEXTS]))
     assert all(isinstance(clip, Clip) for clip in made)
     return [clip for clip in made if isinstance(clip, Clip)]
 
