@@ -109,6 +109,10 @@ class Screen(Options):
     )
     retries: int = Field(2, ge=0, description="how often a faulty clip is spoken again before it is dropped")
 
+    def listens(self, drawn: bool) -> bool:
+        """Whether a recogniser hears every clip of voices that are `drawn` from a model, or are not."""
+        return drawn if self.round_trip is None else self.round_trip
+
 
 class Prepare(Options):
     voices_per_sentence: int = Field(1, gt=0, description="how many voices of the card speak each sentence")
@@ -169,6 +173,11 @@ class Recipe(Options):
     merge: Merge = Merge()
     evaluate: Evaluate = Evaluate()
     seed: int = 1
+
+    @property
+    def checker(self) -> str:
+        """The recogniser that listens to synthetic speech: hub id or folder."""
+        return self.prepare.screen.checker or self.base
 
     @model_validator(mode="after")
     def _general_text(self) -> "Recipe":

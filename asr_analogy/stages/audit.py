@@ -67,13 +67,9 @@ def _folder(recipe: Recipe, workspace: Workspace) -> Folder:
     from asr_analogy.asr.hub import find
 
     corpora = {name: content(workspace.root / "prepared" / name) for name in (REFERENCE, *SYNTHETIC)}
-    inputs: dict[str, Any] = {"corpora": corpora, "checker": digest(find(_checker(recipe)))}
+    inputs: dict[str, Any] = {"corpora": corpora, "checker": digest(find(recipe.checker))}
     inputs |= {"language": recipe.language, "seed": recipe.seed, "sizes": [MEASURED, HEARD, WORST]}
     return workspace.folder("audit", inputs, force=True)
-
-
-def _checker(recipe: Recipe) -> str:
-    return recipe.prepare.screen.checker or recipe.base
 
 
 def _sample(folder: Path, count: int, seed: int) -> list[Utterance]:
@@ -109,7 +105,7 @@ def _worst(recipe: Recipe, samples: dict[str, list[Utterance]]) -> list[tuple[di
     from asr_analogy.asr.listening import listener
 
     size = recipe.evaluate.batch
-    listen = listener(find(_checker(recipe)), recipe.language, size)
+    listen = listener(find(recipe.checker), recipe.language, size)
     clips = [(name, row) for name in SYNTHETIC for row in _some(samples[name], recipe.seed)]
     clips.sort(key=lambda pair: pair[1].duration)
     found = list[tuple[dict[str, Any], Utterance]]()
@@ -143,7 +139,7 @@ def _report(recipe: Recipe, found: Found, stand_in: bool) -> dict[str, Any]:
         "name": recipe.name,
         "reference": REFERENCE,
         "stand_in": stand_in,
-        "checker": _checker(recipe),
+        "checker": recipe.checker,
         "heard": {name: min(HEARD, len(found[name]["duration"])) for name in SYNTHETIC},
         "measures": measures,
     }

@@ -135,7 +135,7 @@ def _listen(recipe: Recipe) -> Listen:
     from asr_analogy.asr.hub import find
     from asr_analogy.asr.listening import listener
 
-    return listener(find(recipe.prepare.screen.checker or recipe.base), recipe.language, recipe.evaluate.batch)
+    return listener(find(recipe.checker), recipe.language, recipe.evaluate.batch)
 
 
 def _reference(recipe: Recipe, count: int, ear: _Ear) -> tuple[list[str], Performance]:
@@ -181,7 +181,7 @@ def _studio(
 def _perform(recipe: Recipe, label: str, card: Card, texts: Sequence[str], ear: _Ear) -> Performance:
     """Speak the texts and measure. The time to open the model and to listen does not count as speaking."""
     options = recipe.prepare.screen
-    hears = card.drawn if options.round_trip is None else options.round_trip
+    hears = options.listens(card.drawn)
     started = time.perf_counter()
     screen = Screen(options.retries, options.error_rate, ear if hears else None)
     studio = _studio(recipe, "general-synthetic", card, screen)
@@ -240,7 +240,7 @@ def _content(recipe: Recipe, texts: list[str], real: dict[str, Any], cards: list
         "name": recipe.name,
         "language": recipe.language,
         "seed": recipe.seed,
-        "checker": options.checker or recipe.base,
+        "checker": recipe.checker,
         "screen": options.model_dump(include={"error_rate", "retries"}),
         "machine": machine(),
         "sentences": texts,

@@ -278,12 +278,12 @@ def _speaker(recipe: Recipe, corpus: Corpus, card: Card, out: Path) -> Maker:
 def _screen(recipe: Recipe, card: Card) -> Screen:
     """The rule by which the clips of both synthetic arms are screened."""
     options = recipe.prepare.screen
-    if not (card.drawn if options.round_trip is None else options.round_trip):
+    if not options.listens(card.drawn):
         return Screen(options.retries, options.error_rate)
     from asr_analogy.asr.hub import find
     from asr_analogy.asr.listening import listener
 
-    listen = listener(find(options.checker or recipe.base), recipe.language, recipe.evaluate.batch)
+    listen = listener(find(recipe.checker), recipe.language, recipe.evaluate.batch)
     return Screen(options.retries, options.error_rate, listen)
 
 
