@@ -5,8 +5,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +18,13 @@ from accelerate import Accelerator
 from asr_analogy.asr import checkpoint
 from asr_analogy.asr.cost import bfloat16, memory_errors
 from asr_analogy.asr.family import Recogniser
+from asr_analogy.asr.feeding import Batch, feed
 from asr_analogy.errors import DataError, Interrupted, RecipeError
 from asr_analogy.progress import progress
 from asr_analogy.recipe import Train
 from asr_analogy.speech.corpus import Utterance
 
 log = logging.getLogger("asr_analogy")
-
-AHEAD = 2
-"""Batches decoded and featurised ahead of the optimiser."""
-
-Batch = tuple[list[Utterance], Mapping[str, torch.Tensor]]
 
 
 @dataclass
@@ -61,7 +56,8 @@ def fit(
 ) -> list[dict[str, float]]:
     """Fine-tune `recogniser` in place on `batches` of `utterances`; returns one line of metrics per step.
 
-    Goes on from a checkpoint in `out`, bit for bit as if it had never stopped. Raises Interrupted on SIGINT or SIGTERM
+    Goes on from a checkpoint in `out`, on a CPU bit for bit as if it had never stopped (on a GPU up to the order in which
+    it adds). Raises Interrupted on SIGINT or SIGTERM
     (a checkpoint is written first), DataError on a loss or gradient that is not finite, ResourceError out of memory.
     """
     _keep_freed_memory()
@@ -74,7 +70,8 @@ def fit(
     with (
         progress(arm, options.steps, done) as advance,
         _stop_signals() as stop,
-        closing(_inputs(recogniser, utterances, todo)) as inputs,
+        _repeatable(),
+        closing(feed(recogniser, utterances, todo)) as inputs,
     ):
         log.info(
             "train: %s, %d utterances, %d steps%s, %s", arm, len(utterances), options.steps, where, precision(options)
@@ -170,24 +167,6 @@ def _autocast(options: Train) -> torch.autocast:
     return torch.autocast(device, torch.bfloat16, enabled=precision(options) == "bf16")
 
 
-def _inputs(
-    recogniser: Recogniser, utterances: Sequence[Utterance], batches: Sequence[Sequence[int]]
-) -> Generator[Batch]:
-    """Decoded and featurised batches; one thread works ahead of the optimiser."""
-
-    def make(indices: Sequence[int]) -> Batch:
-        chosen = [utterances[index] for index in indices]
-        clips, labels = [row.samples() for row in chosen], [recogniser.label(row.text) for row in chosen]
-        return chosen, recogniser.batch(clips, labels)
-
-    with ThreadPoolExecutor(1) as pool:
-        waiting = [pool.submit(make, indices) for indices in batches[:AHEAD]]
-        for index in range(len(batches)):
-            yield waiting.pop(0).result()
-            if index + AHEAD < len(batches):
-                waiting.append(pool.submit(make, batches[index + AHEAD]))
-
-
 def _freeze(model: Any, prefixes: Sequence[str]) -> None:
     """Freeze parameters by name prefix. Raises RecipeError for a prefix of none, or if nothing is left to train."""
     names = [name for name, _ in model.named_parameters()]
@@ -237,6 +216,24 @@ def _stop_signals() -> Iterator[Event]:
         yield stop
     finally:
         restore()
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """While entered, a CPU adds in one order: else threads race to add the gradients of Whisper's positions, and two runs
+    of one seed end some tenths of a percent of WER apart."""
+    before = torch.are_deterministic_algorithms_enabled()
+    memory: Any = torch.utils.deterministic
+    fill, memory.fill_uninitialized_memory = (
+        memory.fill_uninitialized_memory,
+        False,
+    )  # no kernel here reads before writing
+    torch.use_deterministic_algorithms(before or not torch.cuda.is_available())
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        memory.fill_uninitialized_memory = fill
 
 
 def _keep_freed_memory() -> None:

@@ -161,3 +161,16 @@ def test_metrics_are_plain_numbers(tmp_path: Path) -> None:
     base = models.tiny("conformer", tmp_path / "base")
     _, metrics = fitted(base, tmp_path / "out", models.utterances(), steps=2)
     assert json.loads(json.dumps(metrics)) == metrics
+
+
+def test_one_seed_gives_one_whisper_whatever_its_threads_do(tmp_path: Path) -> None:
+    base = models.tiny("whisper", tmp_path / "base", d_model=64)
+    rows = models.utterances([f"rows like {chr(97 + row % 26)} share every position" for row in range(64)])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        ends = [fitted(base, tmp_path / str(run), rows, steps=3, batch=64, rate=0.01)[0] for run in range(3)]
+    finally:
+        torch.set_num_threads(threads)
+    assert all(same(ends[0], end) for end in ends[1:])
+    assert not torch.are_deterministic_algorithms_enabled()
