@@ -6,8 +6,6 @@ A corpus rate is total errors over total reference words, never a mean of rates 
 # ruff: noqa: SIM905 - a list of words reads best as one string
 
 import math
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,44 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr_analogy.errors import DataError, RecipeError
-from asr_analogy.text.spoken import digits_as_words, plain, symbols_as_words
+from asr_analogy.text.english_form import VERSION, english
 
-NORMALISER = "en-1"
-"""Name of the normaliser; written beside every score."""
+NORMALISER = VERSION
+"""Name of the English normaliser; written beside every score. `normaliser.normaliser` gives that of any language."""
+
+normalise = english
 
 _CELLS = 1_000_000  # of one chunk of the bootstrap: 8 MB of indices and 8 MB for each gathered value
-_NOISE = frozenset(
-    "applause audio background beep blank breath breathing chuckle chuckles clapping clears cough coughing coughs "
-    "cross crosstalk hesitation inaudible indiscernible laugh laughing laughs laughter music noise noises pause sigh "
-    "sighs silence sneeze sneezes sniff static throat unintelligible unk".split()
-)
-_TAG = re.compile(r"<\|?[^<>\s|]{1,40}\|?>")
-_BRACKETED = re.compile(r"[\[<{]([a-z_ \-]{1,60})[\]>}]")
-_EDITED = re.compile(r"(?<=[a-z])\[([a-z]+)\]|\[([a-z]+)\](?=[a-z])")
-_NO_WORD = re.compile(r"[^\w']|_")
-_OUTER_APOSTROPHE = re.compile(r"(?<![^\W_])'|'(?![^\W_])")
-
-
-def normalise(text: str) -> str:
-    """The words of `text` that count, in lower case, separated by one space. Idempotent. Version `NORMALISER`.
-
-    - NFKC; typographic quotes, dashes and invisible characters as in `spoken.plain`; accents on letters stay
-    - tags in angle brackets (<unk>, <|en|>) and known noises in square ones ([laughter]) go; other brackets only lose
-      their brackets, so "[2019] EWCA" keeps its year and "[t]he" is "the"
-    - symbols, money and digits become words with the speller of `spoken`: "$4.2m", "$4.2 million" and "four point two
-      million dollars" are equal; "per cent" is "percent"; "105" is "one hundred five", "and" is never removed
-    - hyphens, slashes and other punctuation become a space, apostrophes stay inside words only
-    - dotted letters come apart: "U.S.C." is "u s c", while "USC" is "usc"; abbreviations and spellings are not touched
-    """
-    text = unicodedata.normalize("NFKC", plain(text).lower())
-    text = _BRACKETED.sub(_without_noise, _TAG.sub(" ", text))
-    text = _EDITED.sub(lambda match: match[1] or match[2], text)
-    text = digits_as_words(symbols_as_words(text))
-    if not text.isascii():
-        text = "".join(character for character in text if not unicodedata.combining(character))
-        text = unicodedata.normalize("NFKC", text)
-    text = _OUTER_APOSTROPHE.sub(" ", _NO_WORD.sub(" ", text))
-    return re.sub(r"\bper cent\b", "percent", " ".join(text.split()))
 
 
 @dataclass(frozen=True)
@@ -157,11 +125,6 @@ def bootstrap(
     errors, words = [count.errors for count in counts], [count.words for count in counts]
     low, high = np.percentile(_resample(errors, words, groups, draws, seed), [2.5, 97.5])
     return Interval(float(low), float(high), math.nan)
-
-
-def _without_noise(match: re.Match[str]) -> str:
-    words = re.findall(r"[a-z]+", match[1])
-    return " " if words and _NOISE.issuperset(words) else match[0]
 
 
 def _pairs(
