@@ -11,17 +11,15 @@ from dataclasses import dataclass
 
 import jiwer
 import numpy as np
-from numpy.typing import NDArray
 
-from asr_analogy.errors import DataError, RecipeError
+from asr_analogy.errors import DataError
 from asr_analogy.text.english_form import VERSION, english
+from asr_analogy.text.statistics import drawn_rates
 
 NORMALISER = VERSION
 """Name of the English normaliser; written beside every score. `normaliser.normaliser` gives that of any language."""
 
 normalise = english
-
-_CELLS = 1_000_000  # of one chunk of the bootstrap: 8 MB of indices and 8 MB for each gathered value
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def paired_bootstrap(
                 "same references with the same normaliser"
             )
     gaps = [our.errors - their.errors for our, their in zip(ours, theirs, strict=True)]
-    rates = _resample(gaps, [our.words for our in ours], groups, draws, seed)
+    rates = drawn_rates(gaps, [our.words for our in ours], groups, draws, seed)
     low, high = np.percentile(rates, [2.5, 97.5])
     return Interval(float(low), float(high), float(np.mean(rates < 0)))
 
@@ -123,7 +121,7 @@ def bootstrap(
 ) -> Interval:
     """Interval of the corpus rate of one system, in percent; `better` is nan. Otherwise as `paired_bootstrap`."""
     errors, words = [count.errors for count in counts], [count.words for count in counts]
-    low, high = np.percentile(_resample(errors, words, groups, draws, seed), [2.5, 97.5])
+    low, high = np.percentile(drawn_rates(errors, words, groups, draws, seed), [2.5, 97.5])
     return Interval(float(low), float(high), math.nan)
 
 
@@ -142,27 +140,3 @@ def _count(reference: str, hypothesis: str, characters: bool = False) -> Counts:
         return Counts(0, 0, given, expected, expected)
     output = (jiwer.process_characters if characters else jiwer.process_words)(reference, hypothesis)
     return Counts(output.hits, output.substitutions, output.insertions, output.deletions, expected)
-
-
-def _resample(
-    errors: Sequence[int], words: Sequence[int], groups: Sequence[str] | None, draws: int, seed: int
-) -> NDArray[np.float64]:
-    """Rates in percent of `draws` resampled corpora, in chunks of bounded memory; a draw without words is left out."""
-    if draws < 1:
-        raise RecipeError(f"draws is {draws}: give 1 or more")
-    if sum(words) == 0:
-        raise DataError("the references hold no word: there is no error rate to put an interval on")
-    top, bottom = np.asarray(errors, dtype=np.int64), np.asarray(words, dtype=np.int64)
-    if groups is not None:
-        if len(groups) != len(words):
-            raise DataError(f"{len(groups)} groups for {len(words)} utterances: name one group for each utterance")
-        member = np.unique(np.asarray(groups), return_inverse=True)[1]
-        top, bottom = (np.bincount(member, weights=values).astype(np.int64) for values in (top, bottom))
-    generator, size = np.random.default_rng(seed), len(top)
-    rows, rates = max(1, _CELLS // size), list[NDArray[np.float64]]()
-    for start in range(0, draws, rows):
-        chosen = generator.integers(0, size, size=(min(rows, draws - start), size))
-        drawn = bottom[chosen].sum(axis=1)
-        rates.append(100 * top[chosen].sum(axis=1)[drawn > 0] / drawn[drawn > 0])
-    merged = np.concatenate(rates)
-    return merged if merged.size else np.full(1, np.nan)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asr_analogy.errors import DataError, RecipeError
-from asr_analogy.text import scoring
+from asr_analogy.text import statistics
 from asr_analogy.text.scoring import (
     Counts,
     Interval,
@@ -124,7 +124,7 @@ def test_groups_widen_clustered_data() -> None:
 def test_chunks_cover_all_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = corpus(np.random.default_rng(0).integers(0, 5, 50))
     whole = bootstrap(counts, draws=1_000)
-    monkeypatch.setattr(scoring, "_CELLS", 350)
+    monkeypatch.setattr(statistics, "_CELLS", 350)
     chunked = bootstrap(counts, draws=1_000)
     assert (chunked.low, chunked.high) == pytest.approx((whole.low, whole.high))
 
