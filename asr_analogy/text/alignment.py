@@ -1,7 +1,7 @@
 """Which word of a hypothesis stands for which word of its reference."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import jiwer
 
@@ -20,7 +20,7 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> Iterator[Step]
         return
     chunks = jiwer.process_words(" ".join(reference), " ".join(hypothesis)).alignments[0]
     for chunk in chunks:
-        kind: Kind = chunk.type
+        kind = cast(Kind, chunk.type)
         length = max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
         along, across = kind != "insert", kind != "delete"
         for step in range(length):

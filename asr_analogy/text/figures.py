@@ -106,7 +106,7 @@ def _joined(words: Sequence[str], place: int) -> tuple[str, int, bool]:
     while not last and words[place : place + 1] == ["and"] and place + 1 < len(words) and words[place + 1] in _BEGINS:
         more, after, last_now = _row(words, place + 1)
         filled = _filled(digits, more)
-        if filled is None or words[after : after + 1] == ["point"]:
+        if filled is None:
             break
         digits, place, last = filled, after, last_now
     return digits, place, last
