@@ -191,10 +191,12 @@ def _stopped(match: re.Match[str]) -> str:
     following = match.string[match.end() : match.end() + 24].lstrip()
     if word in _NUMBERED and following[:1] and (following[0].isdigit() or following[0] in "§("):
         return _NUMBERED[word]
-    if word in _NUMBERED and re.match(r"[IVX]+\b", following) and word not in ("n", "no", "s", "r", "c", "p"):
+    if word in _NUMBERED and re.match(r"[IVX]+\b", following) and word not in ("n", "no", "No", "s", "r", "c", "p"):
         return _NUMBERED[word]
     if word in _ALWAYS:
-        return _ALWAYS[word] + tail
+        return (
+            _ALWAYS[word] + tail + " " * following[:1].isalpha() * (match.string[match.end() : match.end() + 1] != " ")
+        )
     if word == "St":
         return ("Saint" if following[:1].isupper() and end is None else "Street") + tail
     if _DOTTED.fullmatch(word):

@@ -6,54 +6,20 @@ A corpus rate is total errors over total reference words, never a mean of rates 
 # ruff: noqa: SIM905 - a list of words reads best as one string
 
 import math
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import jiwer
 import numpy as np
-from numpy.typing import NDArray
 
-from asr_analogy.errors import DataError, RecipeError
-from asr_analogy.text.spoken import digits_as_words, plain, symbols_as_words
+from asr_analogy.errors import DataError
+from asr_analogy.text.english_form import VERSION, english
+from asr_analogy.text.statistics import drawn_rates
 
-NORMALISER = "en-1"
-"""Name of the normaliser; written beside every score."""
+NORMALISER = VERSION
+"""Name of the English normaliser; written beside every score. `normaliser.normaliser` gives that of any language."""
 
-_CELLS = 1_000_000  # of one chunk of the bootstrap: 8 MB of indices and 8 MB for each gathered value
-_NOISE = frozenset(
-    "applause audio background beep blank breath breathing chuckle chuckles clapping clears cough coughing coughs "
-    "cross crosstalk hesitation inaudible indiscernible laugh laughing laughs laughter music noise noises pause sigh "
-    "sighs silence sneeze sneezes sniff static throat unintelligible unk".split()
-)
-_TAG = re.compile(r"<\|?[^<>\s|]{1,40}\|?>")
-_BRACKETED = re.compile(r"[\[<{]([a-z_ \-]{1,60})[\]>}]")
-_EDITED = re.compile(r"(?<=[a-z])\[([a-z]+)\]|\[([a-z]+)\](?=[a-z])")
-_NO_WORD = re.compile(r"[^\w']|_")
-_OUTER_APOSTROPHE = re.compile(r"(?<![^\W_])'|'(?![^\W_])")
-
-
-def normalise(text: str) -> str:
-    """The words of `text` that count, in lower case, separated by one space. Idempotent. Version `NORMALISER`.
-
-    - NFKC; typographic quotes, dashes and invisible characters as in `spoken.plain`; accents on letters stay
-    - tags in angle brackets (<unk>, <|en|>) and known noises in square ones ([laughter]) go; other brackets only lose
-      their brackets, so "[2019] EWCA" keeps its year and "[t]he" is "the"
-    - symbols, money and digits become words with the speller of `spoken`: "$4.2m", "$4.2 million" and "four point two
-      million dollars" are equal; "per cent" is "percent"; "105" is "one hundred five", "and" is never removed
-    - hyphens, slashes and other punctuation become a space, apostrophes stay inside words only
-    - dotted letters come apart: "U.S.C." is "u s c", while "USC" is "usc"; abbreviations and spellings are not touched
-    """
-    text = unicodedata.normalize("NFKC", plain(text).lower())
-    text = _BRACKETED.sub(_without_noise, _TAG.sub(" ", text))
-    text = _EDITED.sub(lambda match: match[1] or match[2], text)
-    text = digits_as_words(symbols_as_words(text))
-    if not text.isascii():
-        text = "".join(character for character in text if not unicodedata.combining(character))
-        text = unicodedata.normalize("NFKC", text)
-    text = _OUTER_APOSTROPHE.sub(" ", _NO_WORD.sub(" ", text))
-    return re.sub(r"\bper cent\b", "percent", " ".join(text.split()))
+normalise = english
 
 
 @dataclass(frozen=True)
@@ -145,7 +111,7 @@ def paired_bootstrap(
                 "same references with the same normaliser"
             )
     gaps = [our.errors - their.errors for our, their in zip(ours, theirs, strict=True)]
-    rates = _resample(gaps, [our.words for our in ours], groups, draws, seed)
+    rates = drawn_rates(gaps, [our.words for our in ours], groups, draws, seed)
     low, high = np.percentile(rates, [2.5, 97.5])
     return Interval(float(low), float(high), float(np.mean(rates < 0)))
 
@@ -155,13 +121,8 @@ def bootstrap(
 ) -> Interval:
     """Interval of the corpus rate of one system, in percent; `better` is nan. Otherwise as `paired_bootstrap`."""
     errors, words = [count.errors for count in counts], [count.words for count in counts]
-    low, high = np.percentile(_resample(errors, words, groups, draws, seed), [2.5, 97.5])
+    low, high = np.percentile(drawn_rates(errors, words, groups, draws, seed), [2.5, 97.5])
     return Interval(float(low), float(high), math.nan)
-
-
-def _without_noise(match: re.Match[str]) -> str:
-    words = re.findall(r"[a-z]+", match[1])
-    return " " if words and _NOISE.issuperset(words) else match[0]
 
 
 def _pairs(
@@ -179,27 +140,3 @@ def _count(reference: str, hypothesis: str, characters: bool = False) -> Counts:
         return Counts(0, 0, given, expected, expected)
     output = (jiwer.process_characters if characters else jiwer.process_words)(reference, hypothesis)
     return Counts(output.hits, output.substitutions, output.insertions, output.deletions, expected)
-
-
-def _resample(
-    errors: Sequence[int], words: Sequence[int], groups: Sequence[str] | None, draws: int, seed: int
-) -> NDArray[np.float64]:
-    """Rates in percent of `draws` resampled corpora, in chunks of bounded memory; a draw without words is left out."""
-    if draws < 1:
-        raise RecipeError(f"draws is {draws}: give 1 or more")
-    if sum(words) == 0:
-        raise DataError("the references hold no word: there is no error rate to put an interval on")
-    top, bottom = np.asarray(errors, dtype=np.int64), np.asarray(words, dtype=np.int64)
-    if groups is not None:
-        if len(groups) != len(words):
-            raise DataError(f"{len(groups)} groups for {len(words)} utterances: name one group for each utterance")
-        member = np.unique(np.asarray(groups), return_inverse=True)[1]
-        top, bottom = (np.bincount(member, weights=values).astype(np.int64) for values in (top, bottom))
-    generator, size = np.random.default_rng(seed), len(top)
-    rows, rates = max(1, _CELLS // size), list[NDArray[np.float64]]()
-    for start in range(0, draws, rows):
-        chosen = generator.integers(0, size, size=(min(rows, draws - start), size))
-        drawn = bottom[chosen].sum(axis=1)
-        rates.append(100 * top[chosen].sum(axis=1)[drawn > 0] / drawn[drawn > 0])
-    merged = np.concatenate(rates)
-    return merged if merged.size else np.full(1, np.nan)

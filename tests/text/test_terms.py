@@ -36,7 +36,7 @@ def by_name(found: list[Term]) -> dict[str, Term]:
 
 def test_mine_finds_the_terms_and_only_them() -> None:
     found = by_name(mine(iter(DOMAIN), iter(GENERAL)))
-    assert set(found) == {"statute of limitations", "habeas corpus", "claim", "u s c", "section"}
+    assert set(found) == {"statute of limitations", "habeas corpus", "claim", "usc section"}
     assert (found["claim"].count, found["claim"].general, found["claim"].sentences) == (4, 0, 4)
 
 
@@ -82,12 +82,12 @@ def test_mine_needs_both_texts() -> None:
 
 
 def test_find_counts_normalised_words() -> None:
-    names = {"habeas corpus", "corpus", "u s c", "five dollars", "writ"}
+    names = {"habeas corpus", "corpus", "usc", "five dollar", "writ"}
     assert find("HABEAS CORPUS! A habeas-corpus, 42 U.S.C. for $5", names) == {
         "habeas corpus": 2,
         "corpus": 2,
-        "u s c": 1,
-        "five dollars": 1,
+        "usc": 1,
+        "five dollar": 1,
     }
     assert find("", names) == {}
 
@@ -153,7 +153,7 @@ def test_terms_travel_through_a_file(tmp_path: Path) -> None:
     save_terms(path, found)
     assert load_terms(path) == found
     path.write_text('{"term": "Habeas Corpus"}\n\n{"term": "$5"}\n')
-    assert load_terms(path) == [Term("habeas corpus"), Term("five dollars")]
+    assert load_terms(path) == [Term("habeas corpus"), Term("five dollar")]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_terms_travel_through_a_file(tmp_path: Path) -> None:
         ('{"term": 5}', r"terms.jsonl:2: not a term; write"),
         ('["tort"]', r"terms.jsonl:2: not a term; write"),
         ('{"term": "..."}', r"has 0 words; give 1 to 5"),
-        ('{"term": "a b c d e f"}', r"has 6 words; give 1 to 5"),
+        ('{"term": "to be or not to be"}', r"has 6 words; give 1 to 5"),
     ],
 )
 def test_broken_lists_are_refused(tmp_path: Path, line: str, reason: str) -> None:
