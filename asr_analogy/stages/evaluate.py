@@ -16,16 +16,8 @@ from asr_analogy.errors import DataError
 from asr_analogy.progress import progress
 from asr_analogy.recipe import Recipe
 from asr_analogy.speech.corpus import read_corpus
-from asr_analogy.text.scoring import (
-    NORMALISER,
-    Counts,
-    bootstrap,
-    count_characters,
-    count_words,
-    paired_bootstrap,
-    raw,
-    total,
-)
+from asr_analogy.text.normaliser import normaliser
+from asr_analogy.text.scoring import Counts, bootstrap, count_characters, count_words, paired_bootstrap, raw, total
 from asr_analogy.workspace import Folder, Step, Workspace, content, digest, read_record, write_whole
 
 if TYPE_CHECKING:
@@ -70,7 +62,7 @@ def scores_folder(recipe: Recipe, workspace: Workspace, force: bool = False) -> 
     }
     inputs = {
         "hypotheses": found,
-        "normaliser": NORMALISER,
+        "normaliser": normaliser(recipe.language).name,
         "draws": recipe.evaluate.draws,
         "group": recipe.evaluate.group,
         "seed": recipe.seed,
@@ -144,8 +136,9 @@ def _transcribe(recogniser: "Recogniser", recipe: Recipe, corpus: Path, title: s
 
 def _scores(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
     """All counts, rates and intervals, per test set and system."""
+    form = normaliser(recipe.language)
     found: dict[str, Any] = {
-        "normaliser": NORMALISER,
+        "normaliser": form.name,
         "draws": recipe.evaluate.draws,
         "group": recipe.evaluate.group,
         "tests": {},
@@ -154,15 +147,15 @@ def _scores(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
         rows = {name: _rows(workspace.root / "hypotheses" / test / name) for name in systems(recipe)}
         references = [row["reference"] for row in rows[BASELINE]]
         groups = [row["speaker"] or row["id"] for row in rows[BASELINE]] if recipe.evaluate.group == "speaker" else None
-        words = {name: count_words(references, [row["hypothesis"] for row in lines]) for name, lines in rows.items()}
+        hypotheses = {name: [row["hypothesis"] for row in lines] for name, lines in rows.items()}
+        words = {name: count_words(references, texts, form) for name, texts in hypotheses.items()}
         if not total(words[BASELINE]).words:
             raise DataError(f"{test}: its transcripts hold no word to score; give a test set with transcripts")
         table = {}
-        for name, lines in rows.items():
-            hypotheses = [row["hypothesis"] for row in lines]
+        for name, texts in hypotheses.items():
             table[name] = _system(recipe, words[name], words[BASELINE], groups)
-            table[name]["cer"] = _round(total(count_characters(references, hypotheses)).rate)
-            table[name]["raw_wer"] = _round(total(count_words(references, hypotheses, raw)).rate)
+            table[name]["cer"] = _round(total(count_characters(references, texts, form)).rate)
+            table[name]["raw_wer"] = _round(total(count_words(references, texts, raw)).rate)
         record = read_record(workspace.root / "prepared" / test) or {"inputs": {}}
         found["tests"][test] = {
             "utterances": len(references),

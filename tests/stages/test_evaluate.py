@@ -49,7 +49,7 @@ def test_all_systems_on_all_tests(family: str, tmp_path: Path) -> None:
     evaluate(recipe, place)
     assert all(step.done and step.seconds == 0 for step in estimate(recipe, place, hours))
     found = scores(place)
-    assert found["normaliser"] == "en-1" and list(found["tests"]) == list(TESTS)
+    assert found["normaliser"] == "en-2" and list(found["tests"]) == list(TESTS)
     assert found["tests"]["general-test"]["stand_in"] and not found["tests"]["domain-test"]["stand_in"]
     assert found["tests"]["general-test"]["dropped"] == 3 and found["tests"]["domain-test"]["speakers"] == 3
     for test in TESTS:
