@@ -58,7 +58,7 @@ def write_shard(path: Path, utterances: Sequence[Utterance]) -> None:
     buffer = pa.BufferOutputStream()
     table = pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
     pq.write_table(table, buffer, compression="none")
-    write_whole(path, buffer.getvalue().to_pybytes())
+    write_whole(path, buffer.getvalue())
 
 
 def read_corpus(folder: Path, columns: Sequence[str] | None = None) -> list[Utterance]:

@@ -181,9 +181,11 @@ def estimate(recipe: Recipe, workspace: Workspace) -> list[Step]:
             continue
         source = next(other for other in corpora(recipe) if other.name == (corpus.partner or corpus.name))
         limit = recipe.prepare.sentences if corpus.training and source.text else None
-        lengths_ = [len(sentence.text) for sentence in islice(sentences(recipe, source), limit)]
         takes = recipe.prepare.voices_per_sentence if corpus.training and source.text else 1
-        count, hours = takes * len(lengths_), takes * sum(lengths_) / CHARACTERS_PER_SECOND / 3600
+        count, characters = 0, 0
+        for sentence in islice(sentences(recipe, source), limit):
+            count, characters = count + takes, characters + takes * len(sentence.text)
+        hours = characters / CHARACTERS_PER_SECOND / 3600
         seconds = count / (SPOKEN_PER_SECOND * (os.cpu_count() or 1)) if corpus.card else count / READ_PER_SECOND
         megabytes = round(hours * 3600 * FLAC_KILOBYTES / 1000, 1)
         steps.append(Step(name, False, detail, round(hours, 3), round(seconds, 1), megabytes))
