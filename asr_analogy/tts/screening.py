@@ -20,6 +20,9 @@ FACTOR = 1.5
 """How many times faster or slower than usual a voice may read the rest: a clip that is cut in half or said twice is off
 by a factor of two, sentences of one espeak voice differ by 1.3."""
 
+SHORT_WORD = 4
+"""Characters by which a text may be shorter to the ear than it is written; short sentences need the leeway."""
+
 FEWEST = 3
 """Clips of a voice from which its pace can be told."""
 
@@ -48,7 +51,8 @@ def fault(samples: np.ndarray, text: str, usual: float | None = None) -> str | N
     seconds, characters = len(samples) / SAMPLE_RATE, _characters(text)
     if seconds < SHORTEST or not np.isfinite(samples).all() or np.abs(samples).max() < SILENCE:
         return "silent, too short, or no numbers"
-    hurried = usual is not None and characters and _pace(seconds, characters) < usual / FACTOR
+    counted = characters - SHORT_WORD
+    hurried = usual is not None and counted > 0 and _pace(seconds, counted) < usual / FACTOR
     slowest = SLOWEST if usual is None else min(SLOWEST, usual * FACTOR)
     if seconds < FASTEST * characters or hurried:
         return f"too short for its text ({seconds:.1f} s for {characters} characters)"

@@ -88,8 +88,8 @@ def test_pace() -> None:
     assert pace(clips[:2]) is None and pace([(clips[0][0], "...")] * 3) is None
     text, usual = "a" * 40, 0.05
     for times, good in (
-        (1 / FACTOR * 0.95, False),
-        (1 / FACTOR * 1.05, True),
+        (1 / FACTOR * 0.85, False),
+        (1 / FACTOR * 0.95, True),
         (FACTOR * 1.1, True),
         (FACTOR * 1.2, False),
     ):
