@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,6 +47,7 @@ def _stage(
     as_json: bool,
     verbose: bool,
     only: Sequence[str] = (),
+    join: bool = False,
 ) -> None:
     from asr_analogy.recipe import Recipe
     from asr_analogy.workspace import Workspace
@@ -57,7 +58,7 @@ def _stage(
     if dry_run:
         _show_plan(recipe, workspace, as_json)
         return
-    with workspace.locked():
+    with nullcontext() if join else workspace.locked():
         for name in names:
             _call(name, recipe, workspace, force, only)
     if "report" in names:
@@ -173,6 +174,9 @@ _verb("run", STAGES, "Do everything: prepare, train, merge, eval, report. Finish
 def prepare(
     recipe: RecipeFile,
     audit: Annotated[bool, typer.Option(help="then measure synthetic against real speech, into audit/")] = False,
+    join: Annotated[
+        bool, typer.Option(help="help other processes, on machines that share the folder of the run")
+    ] = False,
     set_: Overrides = [],
     workspace: Place = None,
     force: Force = False,
@@ -180,8 +184,10 @@ def prepare(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
+    if join and (force or audit):
+        raise RecipeError("prepare: --join goes without --force and --audit; give those to a call of its own")
     stages = ["prepare", "audit"] if audit else ["prepare"]
-    _stage(stages, recipe, set_, workspace, force, dry_run, as_json, verbose)
+    _stage(stages, recipe, set_, workspace, force, dry_run, as_json, verbose, join=join)
 
 
 @app.command(

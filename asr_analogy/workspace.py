@@ -15,13 +15,15 @@ import importlib.metadata
 import json
 import os
 import platform
+import secrets
 import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from asr_analogy.claims import POLL, Claims
 from asr_analogy.errors import DataError, RecipeError, ResourceError
 
 RECORD = "run.json"
@@ -102,35 +104,82 @@ class Folder:
         started = time.time()
         with disk_errors(self.path):
             self._open()
+            self._clear()
             yield self.partial
-            ours = (self.partial / MARKER, self.partial / RECORD)
-            made = [file for file in _files(self.partial) if file not in ours]
-            files = {file.relative_to(self.partial).as_posix(): digest(file) for file in made}
-            record = {
-                "inputs": self.inputs,
-                "files": files,
-                "content": hash_of([json.dumps(files, sort_keys=True)]),
-                "seconds": round(time.time() - started, 2),
-                "versions": versions(),
-                "commit": commit(),
-                "machine": machine(),
-            }
-            write_whole(self.partial / RECORD, json.dumps(record, indent=1))
-            self._publish()
+            self.publish(started)
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[Claims]:
+        """Open the hidden folder `partial` for several processes that fill it together, and yield the claims by which
+        they share the work. One of them calls `publish`; the folder is then gone for the others, which is no error.
+
+        Raises ResourceError if another process fills it from other inputs.
+        """
+        claims = Claims(self.path.parent / f".{self.path.name}.claims")
+        with disk_errors(self.path):
+            try:
+                self._join(claims)
+                yield claims
+            except FileNotFoundError:
+                if self.force or not self.done():
+                    raise
+            if not self.force and self.done():
+                shutil.rmtree(self.partial, ignore_errors=True)  # made by a process that came a moment too late
+                shutil.rmtree(claims.folder, ignore_errors=True)
+
+    def _join(self, claims: Claims) -> None:
+        opened = False
+        while not opened:
+            claims.folder.mkdir(parents=True, exist_ok=True)
+            with claims.held("open") as opened:
+                if opened:
+                    others = claims.holders()
+                    if self.partial.exists() and self._left() != self.inputs and others:
+                        raise ResourceError(
+                            f"{self.path}: {others[0]} makes it from other inputs; wait for it or use --workspace"
+                        )
+                    self._open()
+            time.sleep(0 if opened else POLL)
+
+    def publish(self, started: float) -> None:
+        """Make the hidden folder the finished one; `started` is when the work on it began, in seconds as time.time()."""
+        self._clear()
+        ours = (self.partial / MARKER, self.partial / RECORD)
+        made = [file for file in _files(self.partial) if file not in ours]
+        files = {file.relative_to(self.partial).as_posix(): digest(file) for file in made}
+        record = {
+            "inputs": self.inputs,
+            "files": files,
+            "content": hash_of([json.dumps(files, sort_keys=True)]),
+            "seconds": round(time.time() - started, 2),
+            "versions": versions(),
+            "commit": commit(),
+            "machine": machine(),
+        }
+        write_whole(self.partial / RECORD, json.dumps(record, indent=1))
+        self._publish()
+
+    def _left(self) -> Any:
+        """The inputs of what stands in the partial folder."""
+        return _read_json(self.partial / MARKER) or (read_record(self.partial) or {}).get("inputs")
 
     def _open(self) -> None:
-        """Make the partial folder, or clear the one that a killed call left of what is half written or of other inputs."""
+        """Make the partial folder; one that a killed call left is kept if it is of the same inputs."""
         self.partial.parent.mkdir(parents=True, exist_ok=True)
-        left = _read_json(self.partial / MARKER) or (read_record(self.partial) or {}).get("inputs")
-        if self.partial.exists() and left != self.inputs:
+        if self.partial.exists() and self._left() == self.inputs:
+            return
+        if self.partial.exists():
             shutil.rmtree(self.partial)
-        self.partial.mkdir(exist_ok=True)
-        for half in self.partial.rglob("*.part"):
-            half.unlink()
+        self.partial.mkdir()
         write_whole(self.partial / MARKER, json.dumps(self.inputs))
 
+    def _clear(self) -> None:
+        """Remove what a killed call left half written."""
+        for half in self.partial.rglob("*.part"):
+            half.unlink(missing_ok=True)
+
     def _publish(self) -> None:
-        (self.partial / MARKER).unlink()
+        (self.partial / MARKER).unlink(missing_ok=True)
         for place in [*_files(self.partial), *_folders(self.partial)]:
             _sync(place)
         old = self.path.parent / f".{self.path.name}.old"
@@ -205,10 +254,28 @@ def hash_of(parts: Iterable[str | bytes]) -> str:
 
 def write_whole(path: Path, data: str | bytes) -> None:
     """Write a file so that it is there whole or not at all."""
-    part = path.with_name(path.name + ".part")
+    part = part_name(path)
     part.write_bytes(data.encode() if isinstance(data, str) else data)
     _sync(part)
     part.replace(path)
+
+
+@contextlib.contextmanager
+def lines_whole(path: Path) -> Iterator[TextIO]:
+    """Yield a text file to write line by line; it is there when the block ends well, whole, and not before."""
+    part = part_name(path)
+    with part.open("w", encoding="utf-8", newline="\n") as file:
+        yield file
+    _sync(part)
+    part.replace(path)
+
+
+def part_name(path: Path) -> Path:
+    """A new name to write `path` under: another for every attempt, so that two processes never write into one file.
+
+    What a killed process leaves under it is removed later.
+    """
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from asr_analogy.workspace import Workspace
+
 ROOT = Path(__file__).parent.parent
 SMALL = [
     "train.steps=3", "train.batch=4", "train.warmup=1", "prepare.sentences=12", "evaluate.draws=200",
@@ -85,6 +87,17 @@ def test_audit_of_a_finished_workspace(finished: Path) -> None:
     done = call("prepare", RECIPE, "--workspace", finished, *TINY, "--audit")
     assert "corpora are there" in done.stderr and (finished / "audit/pitch.svg").is_file()
     assert "general-real (stand-in)" in (finished / "audit/audit.md").read_text()
+
+
+def test_joined_processes_help_a_run_and_a_second_run_is_refused(tmp_path: Path) -> None:
+    with Workspace(tmp_path / "w").locked():
+        done = call("prepare", RECIPE, "--workspace", tmp_path / "w", *TINY, code=5)
+        assert "another run" in error_line(done)
+        done = call("prepare", RECIPE, "--workspace", tmp_path / "w", *TINY, "--join", "--json")
+        assert json.loads(done.stdout)["done"] == ["prepare"]
+    assert len(list((tmp_path / "w").glob("prepared/*/summary.json"))) == 5
+    for other in ("--audit", "--force"):
+        assert "--join goes without" in error_line(call("prepare", RECIPE, "--join", other, code=2))
 
 
 def test_compare_tts(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ A prepared corpus is a folder of shards with the columns of SCHEMA (audio as 16 
 so that no decoder is needed to open it) and `dropped.jsonl`, one row for every utterance left out and why.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,15 +58,19 @@ def write_shard(path: Path, utterances: Sequence[Utterance]) -> None:
     buffer = pa.BufferOutputStream()
     table = pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
     pq.write_table(table, buffer, compression="none")
-    write_whole(path, buffer.getvalue().to_pybytes())
+    write_whole(path, buffer.getvalue())
 
 
 def read_corpus(folder: Path, columns: Sequence[str] | None = None) -> list[Utterance]:
-    """All utterances of a prepared corpus, in order; columns that are not asked for are empty.
+    """All utterances of a prepared corpus, as `each_utterance` yields them."""
+    return list(each_utterance(folder, columns))
+
+
+def each_utterance(folder: Path, columns: Sequence[str] | None = None) -> Iterator[Utterance]:
+    """The utterances of a prepared corpus, in order, a shard in memory at a time; columns not asked for are empty.
 
     Raises DataError for a shard that cannot be read.
     """
-    found: list[Utterance] = []
     for file in sorted(folder.glob("*.parquet")):
         try:
             table = pq.ParquetFile(file).read(columns=list(columns) if columns else None)
@@ -74,8 +78,7 @@ def read_corpus(folder: Path, columns: Sequence[str] | None = None) -> list[Utte
             raise DataError(f"{file}: damaged ({error}); delete its folder and run prepare again") from error
         for record in table.to_pylist():
             sound = record.pop("audio", None) or {"bytes": b""}
-            found.append(Utterance(flac=sound["bytes"], **{**EMPTY, **record}))
-    return found
+            yield Utterance(flac=sound["bytes"], **{**EMPTY, **record})
 
 
 def lengths(folder: Path) -> tuple[float, int]:

@@ -6,8 +6,7 @@ that a million sentences need no more memory than a thousand.
 
 import json
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
@@ -16,13 +15,15 @@ from pathlib import Path
 from asr_analogy.errors import DataError, MissingError
 from asr_analogy.recipe import Recipe, shipped
 from asr_analogy.speech.corpora import Corpus, corpora
-from asr_analogy.speech.corpus import read_corpus
+from asr_analogy.speech.corpus import Utterance, each_utterance
 from asr_analogy.speech.sources import rows
 from asr_analogy.text.checks import fingerprint, function_words
 from asr_analogy.text.documents import Sentence, read_sentences
 from asr_analogy.text.leakage import HeldOut
 from asr_analogy.text.selection import Selection
+from asr_analogy.text.tally import Tally
 from asr_analogy.text.terms import cover, mine, save_terms
+from asr_analogy.workspace import lines_whole, part_name
 
 SCRIPT, REJECTED, TERMS = "script.jsonl", "rejected.jsonl", "terms.jsonl"
 
@@ -71,29 +72,29 @@ def held_out(recipe: Recipe) -> HeldOut:
     return HeldOut(sentence for corpus in tests for sentence in sentences(recipe, corpus))
 
 
-def write_script(recipe: Recipe, corpus: Corpus, out: Path, partner: Path | None = None) -> None:
+def write_script(
+    recipe: Recipe, corpus: Corpus, out: Path, tests: Callable[[], HeldOut], partner: Path | None = None
+) -> None:
     """Write the script of a spoken corpus into `out`, and beside it the sentences that are not spoken and why.
 
     `partner` is the prepared corpus whose transcripts are said. A training text is checked, freed of repetitions and
-    of what the test sets hold, and limited to `prepare.sentences`; a test set is said as it is.
-    Raises DataError if too much of the domain's text stands in a test set.
+    of what the `tests` hold, and limited to `prepare.sentences`; a test set is said as it is. The script appears whole,
+    after everything else. Raises DataError if too much of the domain's text stands in a test set.
     """
-    dropped: list[dict[str, str]] = []
+    with lines_whole(out / SCRIPT) as script, lines_whole(out / REJECTED) as rejected:
 
-    def reject(sentence: Sentence, reason: str) -> None:
-        dropped.append({"id": "", "text": sentence.text, "source": sentence.source, "reason": reason})
+        def reject(sentence: Sentence, reason: str) -> None:
+            row = {"id": "", "text": sentence.text, "source": sentence.source, "reason": reason}
+            rejected.write(json.dumps(row) + "\n")
 
-    if partner is not None:
-        cues = _again((row.id, row.text, row.source) for row in read_corpus(partner, ["id", "text", "source"]))
-    elif not corpus.training:
-        cues = (Cue(f"{n:07d}", one.text, one.source) for n, one in enumerate(sentences(recipe, corpus)))
-    else:
-        cues = _takes(recipe, _chosen(recipe, corpus, out, reject))
-    with (out / SCRIPT).open("w", encoding="utf-8", newline="\n") as script:
+        if partner is not None:
+            cues = _again(each_utterance(partner, ["id", "text", "source"]))
+        elif not corpus.training:
+            cues = (Cue(f"{n:07d}", one.text, one.source) for n, one in enumerate(sentences(recipe, corpus)))
+        else:
+            cues = _takes(recipe, _chosen(recipe, corpus, out, tests(), reject))
         for cue in cues:
             script.write(json.dumps(asdict(cue)) + "\n")
-    with (out / REJECTED).open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(json.dumps(row) + "\n" for row in dropped)
 
 
 def read_script(out: Path) -> Iterator[Cue]:
@@ -103,20 +104,52 @@ def read_script(out: Path) -> Iterator[Cue]:
             yield Cue(**json.loads(line))
 
 
-def _chosen(recipe: Recipe, corpus: Corpus, out: Path, reject: Reject) -> Iterable[Sentence]:
+def length(out: Path) -> int:
+    """How many lines a script has."""
+    with (out / SCRIPT).open("rb") as script:
+        return sum(1 for _ in script)
+
+
+def _chosen(recipe: Recipe, corpus: Corpus, out: Path, tests: HeldOut, reject: Reject) -> Iterator[Sentence]:
     """The sentences of a training text that are spoken; terms that decided about the domain's are kept in `out`."""
-    counts = Counter[str]()
+    leaked = 0
 
     def count(sentence: Sentence, reason: str) -> None:
-        counts["leaked"] += reason.startswith("held out")
+        nonlocal leaked
+        leaked += reason.startswith("held out")
         reject(sentence, reason)
 
-    rule = Selection(recipe.language, held_out(recipe), recipe.prepare.redact, count)
-    if corpus.name == "domain-synthetic":
-        kept = list(rule.keep(sentences(recipe, corpus)))
-        _guard(len(kept) + counts["leaked"], counts["leaked"], corpus)
-        return _covering(recipe, kept, out)
-    return islice(rule.keep(sentences(recipe, corpus)), recipe.prepare.sentences)
+    rule = Selection(recipe.language, tests, recipe.prepare.redact, count)
+    if corpus.name != "domain-synthetic":
+        yield from islice(rule.keep(sentences(recipe, corpus)), recipe.prepare.sentences)
+        return
+    kept = _Kept(part_name(out / SCRIPT), rule.keep(sentences(recipe, corpus)))
+    _guard(len(kept) + leaked, leaked, corpus)
+    yield from _covering(recipe, kept, out)
+    kept.path.unlink()
+
+
+class _Kept(Collection[str]):
+    """The sentences of a text that passed, in a file: they are gone through several times. As a collection: their texts."""
+
+    def __init__(self, path: Path, found: Iterable[Sentence]) -> None:
+        self.path = path
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            self.count = sum(file.write(json.dumps([one.text, one.source]) + "\n") > 0 for one in found)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[str]:
+        return (one.text for one in self.sentences())
+
+    def __contains__(self, text: object) -> bool:
+        return any(one == text for one in self)
+
+    def sentences(self) -> Iterator[Sentence]:
+        with self.path.open(encoding="utf-8", newline="\n") as file:
+            for line in file:
+                yield Sentence(*json.loads(line))
 
 
 def _guard(total: int, leaked: int, corpus: Corpus) -> None:
@@ -129,18 +162,17 @@ def _guard(total: int, leaked: int, corpus: Corpus) -> None:
         _log.warning("%s: %d sentences stand in a test set and are left out (dropped.jsonl)", corpus.name, leaked)
 
 
-def _covering(recipe: Recipe, kept: list[Sentence], out: Path) -> list[Sentence]:
+def _covering(recipe: Recipe, kept: _Kept, out: Path) -> Iterator[Sentence]:
     """The domain's sentences, limited to `prepare.sentences` such that its terms are spoken often enough."""
-    texts, limit = [sentence.text for sentence in kept], recipe.prepare.sentences
-    if limit is None or limit >= len(kept):
-        return kept
-    if not function_words(recipe.language):  # terms are found between function words
-        return kept[:limit]
+    limit = recipe.prepare.sentences
+    if limit is None or limit >= len(kept) or not function_words(recipe.language):  # terms are found between those
+        return islice(kept.sentences(), limit)
     general = next(corpus for corpus in corpora(recipe) if corpus.name == "general-real")
-    terms = mine(texts, (sentence.text for sentence in sentences(recipe, general)), language=recipe.language)
+    terms = mine(kept, (sentence.text for sentence in sentences(recipe, general)), language=recipe.language)
     save_terms(out / TERMS, terms)
     names = {term.term for term in terms}
-    return [kept[index] for index in cover(texts, names, recipe.prepare.term_times, limit, recipe.seed)]
+    chosen = set(cover(kept, names, recipe.prepare.term_times, limit, recipe.seed))
+    return (sentence for index, sentence in enumerate(kept.sentences()) if index in chosen)
 
 
 def _takes(recipe: Recipe, chosen: Iterable[Sentence]) -> Iterator[Cue]:
@@ -150,10 +182,8 @@ def _takes(recipe: Recipe, chosen: Iterable[Sentence]) -> Iterator[Cue]:
             yield Cue(f"{number * voices + take:07d}", sentence.text, sentence.source, take)
 
 
-def _again(wanted: Iterable[tuple[str, str, str]]) -> Iterator[Cue]:
+def _again(wanted: Iterable[Utterance]) -> Iterator[Cue]:
     """Transcripts as cues; one that comes again is another take of it, in another voice."""
-    takes = Counter[int]()
-    for name, text, source in wanted:
-        mark = fingerprint(text)
-        yield Cue(name, text, source, takes[mark])
-        takes[mark] += 1
+    takes = Tally()
+    for row in wanted:
+        yield Cue(row.id, row.text, row.source, takes.add(fingerprint(row.text)))

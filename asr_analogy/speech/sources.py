@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,10 +76,9 @@ def fingerprint(source: Source) -> str | None:
     """
     if source.hub is not None:
         return None
-    parts = [digest(file) for file in _parquet_files(shipped(source.parquet))] if source.parquet else []
-    for row in rows(source, sound=False):
-        parts += [row.text, row.speaker, row.source, _edges(row.sound)]
-    return hash_of(parts)
+    files = _parquet_files(shipped(source.parquet)) if source.parquet else []
+    found = ((row.text, row.speaker, row.source, _edges(row.sound)) for row in rows(source, sound=False))
+    return hash_of(chain(map(digest, files), chain.from_iterable(found)))
 
 
 def _edges(sound: Path | bytes) -> str:

@@ -185,7 +185,7 @@ def _perform(recipe: Recipe, label: str, card: Card, texts: Sequence[str], ear: 
     started = time.perf_counter()
     screen = Screen(options.retries, options.error_rate, ear if hears else None)
     studio = _studio(recipe, "general-synthetic", card, screen)
-    list(studio.speak([Take(texts[0])]))  # the first call starts processes and kernels
+    studio.paces = studio.measure(map(Take, texts))  # this first call also starts processes and kernels
     opening = time.perf_counter() - started
     started, heard_before, clips = time.perf_counter(), ear.seconds, list[Clip | Outtake]()
     with progress(label, len(texts)) as advance:

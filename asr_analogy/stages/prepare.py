@@ -7,24 +7,39 @@ alone; training leaves out of both what either had to drop.
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from asr_analogy.claims import Claims
 from asr_analogy.errors import DataError, MissingError
-from asr_analogy.progress import Advance, progress
+from asr_analogy.progress import progress
 from asr_analogy.recipe import Recipe, shipped
 from asr_analogy.speech import audio
 from asr_analogy.speech.corpora import Corpus, corpora
-from asr_analogy.speech.corpus import Utterance, lengths, write_shard
+from asr_analogy.speech.corpus import Utterance
 from asr_analogy.speech.rooms import ROOMS
-from asr_analogy.speech.script import REJECTED, SCRIPT, Cue, blamed, held_out, read_script, sentences, write_script
+from asr_analogy.speech.script import (
+    REJECTED,
+    SCRIPT,
+    Cue,
+    blamed,
+    held_out,
+    length,
+    read_script,
+    sentences,
+    write_script,
+)
+from asr_analogy.speech.shards import SUMMARY, Job, Maker, Refused, batched, finished, sum_up, write_shards
 from asr_analogy.speech.sources import Row, fingerprint, rows
 from asr_analogy.text.documents import Sentence
+from asr_analogy.text.leakage import HeldOut
 from asr_analogy.text.lexicon import load_lexicon
 from asr_analogy.tts.studio import BABBLE, Clip, Screen, Studio, Take
 from asr_analogy.tts.voice import Card, load_card
@@ -35,6 +50,8 @@ log = logging.getLogger("asr_analogy")
 READ = 500
 """Recordings per Parquet shard; of spoken utterances the voice card says how many. A killed run loses the one in hand."""
 
+PACES = "paces.json"
+"""How fast the voices read, while a corpus is made."""
 OUTTAKES = "outtakes"
 """Folder of the clips that the screen dropped, kept for listening."""
 
@@ -43,46 +60,56 @@ CHARACTERS_PER_SECOND, FLAC_KILOBYTES = 15, 18
 SPOKEN_PER_SECOND, READ_PER_SECOND = 100, 500
 """For estimates: utterances that one core speaks, and recordings that are read, in a second."""
 
-Part = TypeVar("Part")
 Refusal = Callable[[str, float], str | None]
-
-
-@dataclass(frozen=True)
-class Refused:
-    """An utterance that is not made, and why."""
-
-    id: str
-    text: str
-    source: str
-    reason: str
-
-
-Maker = Callable[[Sequence[Any]], Iterator[Utterance | Refused]]
-"""Makes cues or rows of a source into utterances, in order."""
+Tests = Callable[[], HeldOut]
 
 
 def prepare(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
     """Prepare every corpus of the recipe into `prepared/`; finished ones are skipped.
 
+    Several processes may do this at once, on machines that share the workspace: each makes the shards that no other has
+    claimed, waits for what the others have in hand, and returns when all is there. The result is the same bytes.
     Raises RecipeError for corpora made from other inputs, DataError for text or audio that cannot be used, MissingError.
     """
     todo = folders(recipe, workspace, force)
-    ready = [place.done() for _, place in todo]
+    ready = [place.done() for _, place in todo]  # every refusal comes before any work
     if all(ready):
         log.info("prepare: all %d corpora are there", len(todo))
         return
-    refusal = _refusal(recipe)
-    for (corpus, place), done in zip(todo, ready, strict=True):
-        if not done:
-            with place.writing() as out:
-                _write(recipe, workspace, corpus, out, refusal if corpus.training else lambda text, seconds: None)
+    refusal, tests = _refusal(recipe), cache(lambda: held_out(recipe))
+    for corpus, place in todo:
+        if not place.done():
+            _prepare(recipe, workspace, corpus, place, refusal, tests)
             summary = _summary(place)
             report = "  %s: %d utterances, %.2f h, %d dropped"
             log.info(report, corpus.name, summary["utterances"], summary["hours"], summary["dropped"])
 
 
+def _prepare(
+    recipe: Recipe, workspace: Workspace, corpus: Corpus, place: Folder, refusal: Refusal, tests: Tests
+) -> None:
+    started, out = time.time(), place.partial
+    with place.shared() as claims:
+        if place.done():  # by another process, this moment
+            return
+        if corpus.card is not None:
+            partner = workspace.root / "prepared" / corpus.partner if corpus.partner else None
+            there = lambda: (out / SCRIPT).exists() or finished(out)  # noqa: E731
+            claims.once("script", there, lambda: write_script(recipe, corpus, out, tests, partner))
+        if not finished(out):
+            total, job = _job(recipe, corpus, out, claims, refusal, tests)
+            with progress(corpus.name, total) as advance:
+                write_shards(out, claims, job, advance)
+
+        def finish() -> None:
+            sum_up(corpus.name, out, corpus.stand_in, (SCRIPT, PACES), REJECTED)
+            place.publish(started)
+
+        claims.once("folder", place.done, finish)
+
+
 def _summary(place: Folder) -> dict[str, Any]:
-    return json.loads((place.path / "summary.json").read_text())
+    return json.loads((place.path / SUMMARY).read_text())
 
 
 def folders(recipe: Recipe, workspace: Workspace, force: bool = False) -> list[tuple[Corpus, Folder]]:
@@ -113,7 +140,10 @@ def _inputs(recipe: Recipe, corpus: Corpus) -> dict[str, Any]:
     if corpus.training and corpus.text is not None:
         inputs |= options.model_dump(include={"sentences", "term_times", "redact", "voices_per_sentence"})
     if corpus.card is not None:
-        inputs["card"] = load_card(corpus.card).model_dump(exclude={"licence"})
+        card = load_card(corpus.card)
+        inputs["card"] = card.model_dump(exclude={"licence"})
+        if local := card.local():
+            inputs["voice_files"] = local
         inputs["room"] = asdict(ROOMS[corpus.room]) if corpus.room else None
         inputs["screen"] = options.screen.model_dump() if _is_screened(corpus) else None
         inputs["lexicon"] = digest(_lexicon(options.lexicon)) if options.lexicon else None
@@ -151,9 +181,11 @@ def estimate(recipe: Recipe, workspace: Workspace) -> list[Step]:
             continue
         source = next(other for other in corpora(recipe) if other.name == (corpus.partner or corpus.name))
         limit = recipe.prepare.sentences if corpus.training and source.text else None
-        lengths_ = [len(sentence.text) for sentence in islice(sentences(recipe, source), limit)]
         takes = recipe.prepare.voices_per_sentence if corpus.training and source.text else 1
-        count, hours = takes * len(lengths_), takes * sum(lengths_) / CHARACTERS_PER_SECOND / 3600
+        count, characters = 0, 0
+        for sentence in islice(sentences(recipe, source), limit):
+            count, characters = count + takes, characters + takes * len(sentence.text)
+        hours = characters / CHARACTERS_PER_SECOND / 3600
         seconds = count / (SPOKEN_PER_SECOND * (os.cpu_count() or 1)) if corpus.card else count / READ_PER_SECOND
         megabytes = round(hours * 3600 * FLAC_KILOBYTES / 1000, 1)
         steps.append(Step(name, False, detail, round(hours, 3), round(seconds, 1), megabytes))
@@ -168,63 +200,22 @@ def _refusal(recipe: Recipe) -> Refusal:
     return open_recogniser(find(recipe.base), recipe.language, weights=False).refusal
 
 
-def _write(recipe: Recipe, workspace: Workspace, corpus: Corpus, out: Path, refusal: Refusal) -> None:
-    """Fill `out` with shards, dropped.jsonl and summary.json; shards that an earlier call finished are kept."""
+def _job(recipe: Recipe, corpus: Corpus, out: Path, claims: Claims, refusal: Refusal, tests: Tests) -> tuple[int, Job]:
+    """How many utterances there are to make, and what the shards are made of."""
+
+    def reject(utterance: Utterance) -> str | None:
+        unfit = refusal(utterance.text, utterance.duration) if corpus.training else None
+        return _too_long(recipe, utterance) or unfit
+
     if corpus.card is not None:
-        partner = workspace.root / "prepared" / corpus.partner if corpus.partner else None
-        write_script(recipe, corpus, out, partner)
-        total, card = sum(1 for _ in read_script(out)), load_card(corpus.card)
-        parts: Iterator[list[Any]]
-        parts, make = _batched(read_script(out), card.shard), _speaker(recipe, corpus, card, out)
-    else:
-        assert corpus.source is not None
-        total, parts = sum(1 for _ in rows(corpus.source, sound=False)), _batched(enumerate(rows(corpus.source)), READ)
-        make = _reader(recipe, corpus)
-    with progress(corpus.name, total) as advance:
-        for number, part in enumerate(parts):
-            shard = out / f"{number:05d}"
-            if shard.with_suffix(".dropped").exists():
-                advance(len(part), "")
-            else:
-                _write_shard(recipe, shard, part, make, refusal, advance)
-    _finish(corpus, out, total)
-
-
-def _write_shard(
-    recipe: Recipe, shard: Path, part: Sequence[Any], make: Maker, refusal: Refusal, advance: Advance
-) -> None:
-    """Write `shard`.parquet (if anything is left for it), then `shard`.dropped, which says that the shard is whole."""
-    kept, dropped = list[Utterance](), list[dict[str, str]]()
-    for made in make(part):
-        reason = (
-            made.reason if isinstance(made, Refused) else _too_long(recipe, made) or refusal(made.text, made.duration)
-        )
-        if isinstance(made, Utterance) and reason is None:
-            kept.append(made)
-        else:
-            dropped.append({"id": made.id, "text": made.text, "source": made.source, "reason": reason or ""})
-        advance(1, "")
-    if kept:  # `datasets` cannot read a shard without rows
-        write_shard(shard.with_suffix(".parquet"), kept)
-    write_whole(shard.with_suffix(".dropped"), "".join(json.dumps(row) + "\n" for row in dropped))
-
-
-def _finish(corpus: Corpus, out: Path, total: int) -> None:
-    """Sum up the shards; the script and the small files of the shards are gone afterwards."""
-    parts = [*out.glob(REJECTED), *sorted(out.glob("*.dropped"))]
-    with (out / "dropped.jsonl.part").open("w", encoding="utf-8") as dropped:
-        count = sum(dropped.write(line) > 0 for part in parts for line in part.open(encoding="utf-8"))
-    (out / "dropped.jsonl.part").replace(out / "dropped.jsonl")
-    seconds, utterances = lengths(out)
-    if not utterances:
-        with (out / "dropped.jsonl").open(encoding="utf-8") as dropped:
-            first = dropped.readline()
-        why = json.loads(first)["reason"] if first else "there was nothing to prepare"
-        raise DataError(f"{corpus.name}: none of {max(total, count)} utterances is usable; the first: {why}")
-    summary = {"utterances": utterances, "hours": round(seconds / 3600, 4), "dropped": count}
-    write_whole(out / "summary.json", json.dumps({**summary, "stand_in": corpus.stand_in}))
-    for part in [*parts, *out.glob(SCRIPT)]:
-        part.unlink()
+        card = load_card(corpus.card)
+        parts = lambda: batched(read_script(out), card.shard)  # noqa: E731
+        return length(out), Job(parts, lambda: _speaker(recipe, corpus, card, out, claims), reject)
+    source = corpus.source
+    assert source is not None
+    total = sum(1 for _ in rows(source, sound=False))
+    recordings = lambda: batched(enumerate(rows(source)), READ)  # noqa: E731
+    return total, Job(recordings, lambda: _reader(tests() if corpus.training else None), reject)
 
 
 def _too_long(recipe: Recipe, utterance: Utterance) -> str | None:
@@ -232,9 +223,8 @@ def _too_long(recipe: Recipe, utterance: Utterance) -> str | None:
     return f"longer than prepare.longest ({longest:g} s)" if utterance.duration > longest else None
 
 
-def _reader(recipe: Recipe, corpus: Corpus) -> Maker:
+def _reader(tests: HeldOut | None) -> Maker:
     """A function that reads recordings; in a training corpus none that says what a test set holds."""
-    tests = held_out(recipe) if corpus.training else None
 
     def read(part: Sequence[tuple[int, Row]]) -> Iterator[Utterance | Refused]:
         for number, row in part:
@@ -251,7 +241,7 @@ def _reader(recipe: Recipe, corpus: Corpus) -> Maker:
     return read
 
 
-def _speaker(recipe: Recipe, corpus: Corpus, card: Card, out: Path) -> Maker:
+def _speaker(recipe: Recipe, corpus: Corpus, card: Card, out: Path, claims: Claims) -> Maker:
     """A function that speaks cues with the corpus's card, in its room if it has one."""
     lexicon = load_lexicon(_lexicon(recipe.prepare.lexicon)) if recipe.prepare.lexicon else None
     takes = [Take(cue.text, cue.take) for cue in islice(read_script(out), BABBLE)]
@@ -260,6 +250,10 @@ def _speaker(recipe: Recipe, corpus: Corpus, card: Card, out: Path) -> Maker:
     studio = Studio(
         corpus.name, recipe.seed, card, recipe.prepare.workers, room, takes, recipe.language, lexicon, screen
     )
+    if screen is not None:
+        paces = out / PACES  # measured once, whoever makes the shards
+        claims.once("paces", paces.exists, lambda: write_whole(paces, json.dumps(studio.measure(takes))))
+        studio.paces = json.loads(paces.read_text())
 
     def speak(part: Sequence[Cue]) -> Iterator[Utterance | Refused]:
         clips = studio.speak(Take(cue.text, cue.take) for cue in part)
@@ -292,9 +286,3 @@ def _utterance(
 ) -> Utterance:
     duration = round(len(samples) / audio.SAMPLE_RATE, 4)
     return Utterance(name, audio.encode(samples), text, tts_text, speaker, duration, source, seed)
-
-
-def _batched(found: Iterable[Part], size: int) -> Iterator[list[Part]]:
-    rest = iter(found)
-    while part := list(islice(rest, size)):
-        yield part

@@ -58,6 +58,7 @@ def _collect(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
         "scale": recipe.merge.scale,
         "seed": recipe.seed,
         "corpora": corpora,
+        "audit": _audit(workspace),
     }
     found |= {
         "seconds": stages,
@@ -71,6 +72,14 @@ def _collect(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
         "verdict": verdict(scores),
         "recipe": recipe.model_dump(mode="json", exclude_defaults=True),
     }
+
+
+def _audit(workspace: Workspace) -> str | None:
+    """Where the audit of these very corpora stands, seen from the report; None if there is none."""
+    record = read_record(workspace.root / "audit")
+    measured = record["inputs"].get("corpora", {}) if record else {}
+    now = {name: (read_record(workspace.root / "prepared" / name) or {}).get("content") for name in measured}
+    return "../audit/audit.md" if measured and measured == now else None
 
 
 def verdict(scores: dict[str, Any]) -> str:
@@ -129,6 +138,8 @@ def markdown(found: dict[str, Any]) -> str:
     for name, corpus in found["corpora"].items():
         kind = "stand-in" if corpus["stand_in"] else ""
         lines.append(f"| {name} | {corpus['utterances']} | {corpus['hours']:.2f} | {corpus['dropped']} | {kind} |")
+    if found.get("audit"):
+        lines += ["", f"How far the synthetic speech is from the real, measure by measure: [audit]({found['audit']})."]
     lines += [
         "",
         "S / D / I: substituted, deleted, inserted words. Raw WER: without normaliser. The difference is paired over utterances.",

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from asr_analogy.errors import DataError, MissingError
 from asr_analogy.text.pages import body_lines, docx_lines, joined_words, pdf_pages, text_pages, tidy
@@ -20,6 +20,9 @@ from asr_analogy.text.sentences import Line, sentences
 
 ENDINGS = (".txt", ".md", ".jsonl", ".csv", ".docx", ".pdf")
 """File endings that are read."""
+
+BLOCK = 1 << 18
+"""Bytes of a text or JSONL file that are read together; longer ones are read block by block."""
 
 _UNREAD = {".doc": ".docx", ".rtf": ".docx", ".odt": ".docx", ".xlsx": ".csv", ".html": ".txt", ".htm": ".txt"}
 _log = logging.getLogger(__name__)
@@ -117,31 +120,70 @@ def _numbered(path: Path) -> Iterator[tuple[int, str]]:
     if ending not in ENDINGS:
         _refuse(path)
     if ending in (".jsonl", ".csv"):
-        content = _decode(path)
-        for number, text in _json_rows(content, path) if ending == ".jsonl" else _table_rows(content, path):
+        for number, text in _json_rows(path) if ending == ".jsonl" else _table_rows(_decode(path), path):
             rows = [Line(0, tidy(row.strip())) for row in _NEWLINE.split(text)]
             yield from ((number, one) for _, one in sentences(rows))
     elif ending == ".md":
         yield from sentences(joined_words(_markdown(_NEWLINE.split(_decode(path)))))
     elif ending == ".docx":
         yield from sentences(docx_lines(path))
+    elif ending == ".pdf":
+        yield from sentences(body_lines(pdf_pages(path), str(path)))
     else:
-        pages = pdf_pages(path) if ending == ".pdf" else text_pages(_NEWLINE.split(_decode(path)))
-        yield from sentences(body_lines(pages, str(path)))
+        for before, block in _blocks(path):
+            for number, text in sentences(body_lines(text_pages(_NEWLINE.split(block)), str(path))):
+                yield before + number, text
 
 
 def _decode(path: Path) -> str:
+    with _binary(path) as file:
+        return _text(path, file.read(), 0)
+
+
+def _binary(path: Path) -> BinaryIO:
     try:
-        data = path.read_bytes()
+        return path.open("rb")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+
+
+def _text(path: Path, data: bytes, start: int) -> str:
+    """The text of a file's bytes from the position `start` on."""
     nul = data.find(0)
     if nul >= 0:
-        raise DataError(f"{path}: not a text file (NUL byte at position {nul}); save it as UTF-8 text")
+        raise DataError(f"{path}: not a text file (NUL byte at position {start + nul}); save it as UTF-8 text")
     try:
-        return data.decode("utf-8").removeprefix("\ufeff")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 (byte position {error.start}); save it as UTF-8 text") from None
+        raise DataError(f"{path}: not UTF-8 (byte position {start + error.start}); save it as UTF-8 text") from None
+    return text if start else text.removeprefix("\ufeff")
+
+
+def _blocks(path: Path) -> Iterator[tuple[int, str]]:
+    """The text of a long file in blocks that end where a sentence hardly goes on, with the number of lines before each.
+
+    Blocks of some BLOCK bytes: after it the first page end (if the block has pages), blank line or full stop at the end
+    of a line; after twice that the end of any line.
+    """
+    with _binary(path) as file:
+        held, size, start, before = list[bytes](), 0, 0, 0
+        for line in file:
+            paged = line.startswith(b"\f")
+            if size >= BLOCK and (paged or _rests(held, size)):
+                text = _text(path, b"".join(held), start)
+                yield before, text
+                start, before = start + size, before + len(_NEWLINE.split(text)) - 1
+                held, size = [], 0
+            held.append(line)
+            size += len(line)
+        yield before, _text(path, b"".join(held), start)
+
+
+def _rests(held: list[bytes], size: int) -> bool:
+    """Whether a block may end behind these lines."""
+    last = held[-1].rstrip()
+    paged = size < 2 * BLOCK and any(line.startswith(b"\f") for line in held)
+    return size >= 2 * BLOCK or (not paged and (not last or last.endswith((b".", b"!", b"?", "。".encode()))))
 
 
 def _row(row: str, where: str) -> str:
@@ -158,10 +200,11 @@ def _row(row: str, where: str) -> str:
     return text
 
 
-def _json_rows(content: str, path: Path) -> Iterator[tuple[int, str]]:
-    for number, row in enumerate(_NEWLINE.split(content), 1):
-        if row.strip():
-            yield number, _row(row, f"{path}:{number}")
+def _json_rows(path: Path) -> Iterator[tuple[int, str]]:
+    for before, block in _blocks(path):
+        for number, row in enumerate(_NEWLINE.split(block), before + 1):
+            if row.strip():
+                yield number, _row(row, f"{path}:{number}")
 
 
 def _table_rows(content: str, path: Path) -> Iterator[tuple[int, str]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from asr_analogy.text.checks import fingerprint, redact, refusal
 from asr_analogy.text.documents import Sentence
 from asr_analogy.text.leakage import HeldOut
+from asr_analogy.text.tally import Tally
 
 
 @dataclass
@@ -19,7 +20,7 @@ class Selection:
 
     def keep(self, sentences: Iterable[Sentence]) -> Iterator[Sentence]:
         """The sentences to speak, in order, one at a time; without private numbers if the rule says so."""
-        seen = set[int]()
+        seen = Tally()
         for sentence in sentences:
             if self.redacted:
                 sentence = replace(sentence, text=redact(sentence.text)[0])

@@ -10,7 +10,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from heapq import heapify, heappop, heappush
@@ -90,7 +90,7 @@ def mine(
     return sorted(_outermost(found), key=lambda one: (-one.score, one.term))
 
 
-def cover(sentences: Sequence[str], terms: AbstractSet[str], times: int, budget: int, seed: int) -> list[int]:
+def cover(sentences: Collection[str], terms: AbstractSet[str], times: int, budget: int, seed: int) -> list[int]:
     """Indices, ascending, of `budget` sentences in which every term stands in `times` different ones, rare terms first.
 
     Where the budget is too small for that, the terms in the fewest sentences are served first; what is left of the
@@ -239,7 +239,7 @@ def _outermost(terms: Sequence[Term]) -> list[Term]:
     return [term for term in terms if inside.get(term.term, 0) < term.count]
 
 
-def _holdings(sentences: Sequence[str], number: dict[str, int]) -> dict[int, tuple[int, ...]]:
+def _holdings(sentences: Iterable[str], number: dict[str, int]) -> dict[int, tuple[int, ...]]:
     """Terms by sentence, for the sentences that hold any; repeats of a sentence are left out."""
     holds: dict[int, tuple[int, ...]] = {}
     seen = set[int]()

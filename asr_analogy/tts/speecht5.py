@@ -24,6 +24,9 @@ from asr_analogy.tts.voice import Line, SpeechT5Card, finished, seed_of
 FRAMES_PER_TOKEN = 20.0
 """Spectrogram frames after which a text that has not ended has derailed, per token."""
 
+ENCODER = "speechbrain/spkrec-xvect-voxceleb"
+"""What takes speaker vectors from recordings."""
+
 SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 NAMES = ("filename", "id", "name", "speaker", "speaker_id")
 """Columns by which a table names its vectors; a voice may also be the number of a row."""
@@ -173,7 +176,7 @@ class Recordings:
         return voice in self.files
 
     def __getitem__(self, voice: str) -> np.ndarray:
-        """The mean x-vector (Snyder et al., 2018) of a voice's recordings, by speechbrain/spkrec-xvect-voxceleb."""
+        """The mean x-vector (Snyder et al., 2018) of a voice's recordings, by ENCODER."""
         sounds = [audio.read(file) for file in self.files[voice] if file.suffix in SOUNDS]
         if not sounds:
             raise DataError(f"voices: {voice}: a folder without recordings ({', '.join(SOUNDS)})")
@@ -189,4 +192,11 @@ def _encoder() -> Any:
         speaker = import_module("speechbrain.inference.speaker")
     except ImportError as error:
         raise MissingError("speakers: a folder of recordings needs its encoder: pip install speechbrain") from error
-    return speaker.EncoderClassifier.from_hparams("speechbrain/spkrec-xvect-voxceleb")
+    try:
+        return speaker.EncoderClassifier.from_hparams(ENCODER)
+    except Exception as error:  # the library raises its own, the hub's and the file system's errors
+        why = " ".join(str(error).split())[:120]
+        raise MissingError(
+            f"speakers: the encoder of recordings, {ENCODER}, is not on this machine and not reachable on the hub ({why}); "
+            f"type: hf download {ENCODER}, or give a .npz with the vectors"
+        ) from error

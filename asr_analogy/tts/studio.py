@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from asr_analogy.speech.rooms import Room
 from asr_analogy.text.lexicon import Lexicon
 from asr_analogy.text.spoken import spoken, unspeakable
-from asr_analogy.tts.screening import fault, misheard
+from asr_analogy.tts.screening import fault, misheard, pace
 from asr_analogy.tts.voice import Card, Line, open_voice, seed_of
 
 BABBLE = 16
 """Clean clips of the studio's own voices that make the babble of its room."""
+
+PACED = 9
+"""Takes from which the pace of a voice is told."""
 
 Listen = Callable[[Sequence[np.ndarray]], list[str]]
 """A recogniser: clips (float32 mono at SAMPLE_RATE) to transcripts."""
@@ -75,6 +79,8 @@ class Studio:
         self.name, self.seed, self.room = name, seed, room
         self.language, self.lexicon, self.screen = language, lexicon, screen
         self.voice = open_voice(card, workers)
+        self.paces: dict[str, float] = {}
+        """Seconds per character by voice, if they were measured: what the screen takes for usual."""
         self.others: list[np.ndarray] = []
         if room is not None and room.babble is not None:
             clips = self.voice.speak(self._line(take, 0) for take in takes[:BABBLE])
@@ -95,13 +101,30 @@ class Studio:
         for take, reason in zip(takes, reasons, strict=True):
             yield reason or self._alone(take, next(sounds))
 
+    def measure(self, takes: Iterable[Take]) -> dict[str, float]:
+        """The pace of every voice, from the first PACED takes that can be spoken, all said by each voice."""
+        said = list(islice((take for take in takes if self._unspeakable(take) is None), PACED))
+        names = self.voice.names
+        lines = [
+            Line(self._line(take, 0).text, voice, seed_of(self.seed, "pace", take.text, voice))
+            for voice in range(len(names))
+            for take in said
+        ]
+        clips = zip(lines, self.voice.speak(lines), strict=True)
+        heard = [(line, sound) for line, sound in clips if not isinstance(sound, str)]
+        paces = {
+            name: pace((sound, line.text) for line, sound in heard if line.voice == voice)
+            for voice, name in enumerate(names)
+        }
+        return {name: found for name, found in paces.items() if found is not None}
+
     def _alone(self, take: Take, sound: np.ndarray | str) -> Clip | Outtake:
         """The clip of one take, spoken again while the screen finds its sound faulty."""
         for attempt in range(self.screen.retries + 1 if self.screen else 1):
             line = self._line(take, attempt)
             if attempt:
                 [sound] = self.voice.speak([line])
-            [clip] = self._screened([self._clip(line, sound)], [take])
+            [clip] = self.screened([self._clip(line, sound)], [take])
             if not _again(clip):
                 break
         return clip
@@ -115,7 +138,7 @@ class Studio:
                 break
             lines = [self._line(takes[index], attempt) for index in todo]
             clips = [self._clip(line, sound) for line, sound in zip(lines, self.voice.speak(lines), strict=True)]
-            for index, clip in zip(todo, self._screened(clips, [takes[index] for index in todo]), strict=True):
+            for index, clip in zip(todo, self.screened(clips, [takes[index] for index in todo]), strict=True):
                 made[index] = clip
         return [one for one in made if one is not None]
 
@@ -128,7 +151,7 @@ class Studio:
             return Outtake(sound)
         return Clip(sound, line.text, self.voice.names[line.voice], line.seed)
 
-    def _screened(self, clips: list[Clip | Outtake], takes: list[Take]) -> list[Clip | Outtake]:
+    def screened(self, clips: list[Clip | Outtake], takes: list[Take]) -> list[Clip | Outtake]:
         """Clips that pass the screen, in the room if there is one; outtakes for the others."""
         if self.screen is not None:
             clips = [self._sound(clip) if isinstance(clip, Clip) else clip for clip in clips]
@@ -137,7 +160,7 @@ class Studio:
         return [self._played(clip) if isinstance(clip, Clip) else clip for clip in clips]
 
     def _sound(self, clip: Clip) -> Clip | Outtake:
-        reason = fault(clip.samples, clip.tts_text)
+        reason = fault(clip.samples, clip.tts_text, self.paces.get(clip.voice))
         return Outtake(reason, clip.samples) if reason else clip
 
     def _heard(

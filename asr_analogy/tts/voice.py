@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from asr_analogy.errors import MissingError, RecipeError
 from asr_analogy.recipe import Options, faults, read_yaml, shipped
 from asr_analogy.speech import audio
+from asr_analogy.workspace import digest
 
 GROUP = "asr_analogy.tts"
 """Entry points of this group are the backends of other packages."""
@@ -46,9 +47,18 @@ class Card(Options):
     """Whether the speech is sampled from a model, which may lose its text; screened by a recogniser then."""
     shard: ClassVar[int] = 64
     """Utterances that are written together; a killed run loses at most these."""
+    paths: ClassVar[tuple[str, ...]] = ()
+    """The keys whose values may be files or folders of this machine."""
 
     backend: str
     licence: str = Field(description="what may be done with speech made by these voices")
+
+    def local(self) -> dict[str, str]:
+        """The content hashes of the files and folders that the card names, by name: weights, speaker vectors, prompts."""
+        found = [getattr(self, key) for key in self.paths]
+        names = [name for value in found for name in (value if isinstance(value, list) else [value])]
+        places = {name: shipped(name) for name in names if isinstance(name, str)}
+        return {name: digest(place) for name, place in places.items() if place.exists()}
 
 
 class EspeakCard(Card):
@@ -68,6 +78,8 @@ class EspeakCard(Card):
 
 class BarkCard(Card):
     """BARK: presets or random voices, and how its tokens are drawn (0 is greedy)."""
+
+    paths: ClassVar[tuple[str, ...]] = ("model", "voices")
 
     backend: Literal["bark"]
     model: str = Field(description="hub id or folder")
@@ -94,6 +106,8 @@ class BarkCard(Card):
 class SpeechT5Card(Card):
     """SpeechT5 with HiFi-GAN: one speaker vector a voice."""
 
+    paths: ClassVar[tuple[str, ...]] = ("model", "vocoder", "speakers")
+
     backend: Literal["speecht5"]
     model: str = Field(description="hub id or folder")
     revision: str = Field("main", description="hub: branch, tag or commit")
@@ -109,6 +123,8 @@ class SpeechT5Card(Card):
 
 class VitsCard(Card):
     """VITS, as in MMS-TTS: characters in, waveform out."""
+
+    paths: ClassVar[tuple[str, ...]] = ("model",)
 
     backend: Literal["vits"]
     model: str = Field(description="hub id or folder")

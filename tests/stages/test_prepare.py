@@ -2,8 +2,11 @@
 
 import json
 import logging
+import re
+import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +18,18 @@ from transformers import Wav2Vec2ConformerConfig, Wav2Vec2CTCTokenizer, Wav2Vec2
 
 from asr_analogy.errors import DataError, MissingError, RecipeError
 from asr_analogy.recipe import Recipe
-from asr_analogy.speech import audio
+from asr_analogy.speech import audio, shards
+from asr_analogy.speech.corpora import Corpus, corpora
 from asr_analogy.speech.corpus import Utterance, read_corpus
+from asr_analogy.speech.script import held_out, length, write_script
+from asr_analogy.speech.shards import batched
 from asr_analogy.speech.sources import rows
-from asr_analogy.stages.prepare import estimate, prepare
+from asr_analogy.stages import prepare as stage
+from asr_analogy.stages.prepare import estimate, folders, prepare
+from asr_analogy.text.leakage import HeldOut
 from asr_analogy.tts.espeak import EspeakVoice
-from asr_analogy.tts.voice import Line, load_card
-from asr_analogy.workspace import Workspace, read_record
+from asr_analogy.tts.voice import EspeakCard, Line, load_card
+from asr_analogy.workspace import Folder, Workspace, read_record, write_whole
 
 GENERAL = [f"Turn on the light in room {number}." for number in range(1, 9)]
 DOMAIN = [f"Clause {number} of the lease does not apply." for number in range(1, 7)]
@@ -186,12 +194,13 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from asr_analogy import Recipe, Workspace
-from asr_analogy.stages import prepare
+from asr_analogy.speech import shards
+from asr_analogy.stages.prepare import prepare
 from asr_analogy.tts.voice import EspeakCard
 EspeakCard.shard = 3
 recipe, root = Recipe.load(sys.argv[1]), Path(sys.argv[2])
-prepare.prepare(recipe, Workspace(root / "calm"))
-real = prepare.write_shard
+prepare(recipe, Workspace(root / "calm"))
+real = shards.write_shard
 for call in (1, 2, 4, 3):
     if os.fork() == 0:
         count = [0]
@@ -203,12 +212,12 @@ for call in (1, 2, 4, 3):
                     real(path, rows)
                 os.kill(os.getpid(), signal.SIGKILL)
             real(path, rows)
-        prepare.write_shard = write
-        prepare.prepare(recipe, Workspace(root / "killed"))
+        shards.write_shard = write
+        prepare(recipe, Workspace(root / "killed"))
         os._exit(0)
     assert os.wait()[1] == signal.SIGKILL
     print(sorted(str(path.relative_to(root)) for path in (root / "killed" / "prepared").glob("*/*.*")))
-prepare.prepare(recipe, Workspace(root / "killed"))
+prepare(recipe, Workspace(root / "killed"))
 """
 
 
@@ -220,7 +229,142 @@ def test_kill_in_the_middle(trial: Trial) -> None:
     assert done.returncode == 0, done.stderr
     assert len(trial.bytes("calm")) == len(NAMES) * 2 + 3 + 3 + 2 + 1
     assert trial.bytes("killed") == trial.bytes("calm")
-    assert not list((trial.folder / "killed").rglob(".*.partial"))
+    assert not list((trial.folder / "killed").rglob(".?*"))
+
+
+JOIN = """
+import os, signal, sys, time
+from pathlib import Path
+from asr_analogy import Recipe, Workspace
+from asr_analogy.speech import shards
+from asr_analogy.stages.prepare import _refusal, prepare
+from asr_analogy.tts.voice import EspeakCard
+EspeakCard.shard = 2
+recipe, place, dies = Recipe.load(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "dies"
+real = shards.write_shard
+def write(path, rows):
+    print(path.parent.name, path.stem, flush=True)
+    if dies:
+        path.with_name(path.name + ".x.part").write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.2)  # so that the others have a chance
+    real(path, rows)
+shards.write_shard = write
+_refusal(recipe)  # takes long the first time
+print("ready", flush=True)
+sys.stdin.readline()
+prepare(recipe, Workspace(place))
+"""
+
+
+def join(trial: Trial, *how: str) -> "list[subprocess.Popen[str]]":
+    """Processes that prepare the trial's recipe into `shared`, in shards of two, and tell which shards they write."""
+    trial.recipe()
+    command = [sys.executable, "-c", JOIN, str(trial.folder / "recipe.yaml"), str(trial.folder / "shared")]
+    pipes: dict[str, Any] = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
+    processes = [subprocess.Popen([*command, one], **pipes) for one in how]
+    for process in processes:
+        assert process.stdout and process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return processes
+
+
+def written(process: "subprocess.Popen[str]") -> list[str]:
+    """The shards that a process wrote, after it ended well."""
+    lines, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return lines.splitlines()
+
+
+@pytest.fixture
+def alone(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The shards that one process writes into `alone`."""
+    monkeypatch.setattr(EspeakCard, "shard", 2)
+    trial.prepare(where="alone")
+    files = [Path(name) for name in trial.bytes("alone") if name.endswith(".parquet")]
+    assert len(files) == 3 + 4 + 4 + 1
+    return sorted(f".{file.parent}.partial {file.stem}" for file in files)
+
+
+def test_processes_share_the_work(trial: Trial, alone: list[str]) -> None:
+    lists = [written(process) for process in join(trial, "lives", "lives")]
+    assert sorted(line for found in lists for line in found) == alone and all(lists)  # each shard was written once
+    assert trial.bytes("shared") == trial.bytes("alone")
+    assert not list((trial.folder / "shared").rglob(".?*"))
+
+
+def test_one_of_two_processes_is_killed(trial: Trial, alone: list[str]) -> None:
+    """The other finishes the lot, also what the dead one had in hand, and what it left half written is gone."""
+    dying, other = join(trial, "dies", "lives")
+    assert dying.wait(300) == -signal.SIGKILL
+    assert sorted(written(other)) == alone
+    assert dying.communicate()[0].strip() in alone
+    assert trial.bytes("shared") == trial.bytes("alone")
+    assert not list((trial.folder / "shared").rglob(".?*"))
+
+
+def test_processes_with_other_inputs_keep_apart(trial: Trial) -> None:
+    workspace = Workspace(trial.folder / "run")
+    place = next(place for _, place in folders(trial.recipe(), workspace))
+    with place.shared() as claims:
+        write_whole(place.partial / "00000.parquet", b"ours")
+        with claims.held("00001"):
+            code = "import sys; from asr_analogy import *; prepare(Recipe.load(sys.argv[1], ['seed=2']), "
+            code += "Workspace(__import__('pathlib').Path(sys.argv[2])))"
+            command = [sys.executable, "-c", code, str(trial.folder / "recipe.yaml"), str(workspace.root)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert re.search(
+            r"ResourceError: .*domain-synthetic: process \d+ on .* makes it from other inputs", done.stderr
+        )
+        assert (place.partial / "00000.parquet").read_bytes() == b"ours"
+
+
+def test_a_killed_run_does_not_make_its_script_again(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = list[str]()
+    real_script, real_held_out, real_shard = stage.write_script, stage.held_out, shards.write_shard
+
+    def script(recipe: Recipe, corpus: Corpus, *others: Any) -> None:
+        calls.append(corpus.name)
+        real_script(recipe, corpus, *others)
+
+    def index(recipe: Recipe) -> HeldOut:
+        calls.append("index")
+        return real_held_out(recipe)
+
+    def stop(path: Path, rows: list[Utterance]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "write_script", script)
+    monkeypatch.setattr(stage, "held_out", index)
+    monkeypatch.setattr(shards, "write_shard", stop)
+    with pytest.raises(KeyboardInterrupt):
+        trial.prepare()
+    monkeypatch.setattr(shards, "write_shard", real_shard)
+    trial.prepare()
+    assert calls == ["domain-synthetic", "index", "general-real", "index", "general-synthetic", "domain-test"]
+
+
+def test_a_run_that_was_killed_while_it_summed_up_speaks_nothing_again(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(self: Folder, started: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Folder, "publish", stop)
+        trial.prepare()
+    monkeypatch.setattr(EspeakVoice, "speak", None)
+    with pytest.raises(TypeError):  # the next corpus is spoken, the first was not
+        trial.prepare()
+    assert [row.text for row in trial.corpus("domain-synthetic")] == DOMAIN
 
 
 def test_leakage_is_refused(trial: Trial) -> None:
@@ -296,6 +440,25 @@ def test_the_round_trip_drops_what_a_recogniser_cannot_hear(trial: Trial, monkey
     outtakes = trial.folder / "run" / "prepared" / "domain-synthetic" / "outtakes"
     assert sorted(file.stem for file in outtakes.iterdir()) == [f"{number:07d}" for number in range(1, 6)]
     assert len(audio.read(outtakes / "0000001.flac")) > audio.SAMPLE_RATE
+
+
+def test_a_script_of_many_sentences_needs_little_memory(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times as many sentences, some dropped, cost some bytes each: far less than their text."""
+    monkeypatch.setattr("asr_analogy.text.documents.BLOCK", 8_000)
+    peaks = []
+    for count in (300, 3_000):
+        lines = [f"Clause {number} of this lease does not apply to the tenants." for number in range(count // 2)]
+        trial.write("domain", [*lines, *(line + "!" for line in lines)])
+        recipe = trial.recipe()
+        corpus = next(one for one in corpora(recipe) if one.name == "domain-synthetic")
+        tests = held_out(recipe)
+        tracemalloc.start()
+        write_script(recipe, corpus, trial.folder, lambda: tests)  # noqa: B023
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert length(trial.folder) == count // 2
+        assert len((trial.folder / "rejected.jsonl").read_text().splitlines()) == count // 2
+    assert peaks[1] - peaks[0] < 200_000
 
 
 def test_changed_text_is_noticed_refused_and_forced(trial: Trial) -> None:
@@ -427,12 +590,8 @@ def test_changed_recording_is_noticed(trial: Trial) -> None:
 
 def test_real_recordings_are_read_in_lots(trial: Trial) -> None:
     """Encoded bytes of a Parquet source are held a shard at a time, whatever its size."""
-    import tracemalloc
-
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from asr_analogy.stages import prepare as stage
 
     recordings(trial)
     sound = (trial.folder / "clips" / "0.wav").read_bytes()
@@ -441,7 +600,7 @@ def test_real_recordings_are_read_in_lots(trial: Trial) -> None:
     pq.write_table(pa.table(table), trial.folder / "a.parquet", row_group_size=64)
     source = trial.recipe(f"general.real={{parquet: {trial.folder}/a.parquet}}").general.real
     tracemalloc.start()
-    total = sum(len(part) for part in stage._batched(rows(source), stage.READ))
+    total = sum(len(part) for part in batched(rows(source), stage.READ))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert total == count and count > 2 * stage.READ / 3

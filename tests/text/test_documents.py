@@ -184,3 +184,28 @@ def test_nothing_there(tmp_path: Path) -> None:
     write(tmp_path, "a.doc", "x")
     with pytest.raises(DataError, match="cannot read .doc; save it as .docx"):
         read_sentences(tmp_path)
+
+
+def test_a_long_file_is_read_in_blocks_with_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrapped = "".join(
+        f"The board met on day {n} and it\nsued the lessor.\nNo one left\nthe room.\n\n" for n in range(200)
+    )
+    names = ["Lord K" + "".join(chr(97 + int(digit)) for digit in str(n)) * 2 for n in range(60)]
+    pages = "".join(f"MINUTES OF THE BOARD\nThe clerk named {name} and\nsat by {name}.\n\f" for name in names)
+    silent = "".join(f"so we went on with item {n}\n" for n in range(300))
+    rows = "".join(f'{{"text": "Item {n} is closed. It was 5 \u20ac."}}\r\n' for n in range(200))
+    files = [write(tmp_path, f"{n}.txt", text) for n, text in enumerate((wrapped, pages, silent))]
+    files += [write(tmp_path, "3.jsonl", "\ufeff" + rows), write(tmp_path, "4.txt", "\ufeff" + wrapped.rstrip())]
+    whole = [read_sentences(file) for file in files]
+    assert [len(found) for found in whole] == [400, 60, 300, 400, 400]
+    monkeypatch.setattr("asr_analogy.text.documents.BLOCK", 1_000)
+    assert [read_sentences(file) for file in files] == whole
+
+
+@pytest.mark.parametrize(("end", "message"), [(b"\0", "NUL byte at position 6001"), (b"\xff", "byte position 6001")])
+def test_faults_far_into_a_file_are_placed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes, message: str
+) -> None:
+    monkeypatch.setattr("asr_analogy.text.documents.BLOCK", 1_000)
+    with pytest.raises(DataError, match=message):
+        texts(write(tmp_path, "a.txt", b"It ended.\n" * 600 + b"x" + end))

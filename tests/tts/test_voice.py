@@ -247,3 +247,20 @@ def test_parts_are_joined_with_a_pause() -> None:
 
 def test_unreadable_characters() -> None:
     assert unreadable("no 1st é, (ok)!", set("abcdefghijklmnopqrstuvwxyz")) == "1é"
+
+
+def test_a_card_knows_the_content_of_what_it_names(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "vectors.npz").write_bytes(b"1")
+    content = {"backend": "speecht5", "licence": "", "model": str(tmp_path / "model"), "voices": ["a"]}
+    card = SpeechT5Card.model_validate({**content, "vocoder": "some/hub-id", "speakers": str(tmp_path / "vectors.npz")})
+    seen = [card.local()]
+    for file in ("model/model.safetensors", "vectors.npz"):
+        (tmp_path / file).write_bytes(b"22")
+        seen.append(card.local())
+    assert [sorted(found) for found in seen] == [[str(tmp_path / "model"), str(tmp_path / "vectors.npz")]] * 3
+    assert seen[0] != seen[1] != seen[2]
+    prompts = ["v2/en_speaker_6", None, str(tmp_path / "vectors.npz")]
+    bark = {"backend": "bark", "licence": "", "model": "suno/bark", "voices": prompts}
+    assert list(BarkCard.model_validate(bark).local()) == [str(tmp_path / "vectors.npz")]
+    assert load_card("espeak").local() == load_card("bark").local() == {}
