@@ -15,6 +15,7 @@ from pathlib import Path
 
 from asr_analogy.errors import DataError, MissingError
 from asr_analogy.recipe import Recipe, shipped
+from asr_analogy.speech.audit import spread
 from asr_analogy.speech.corpora import Corpus, corpora
 from asr_analogy.speech.corpus import read_corpus
 from asr_analogy.speech.sources import rows
@@ -136,7 +137,9 @@ def _covering(recipe: Recipe, kept: list[Sentence], out: Path) -> list[Sentence]
         return kept
     if not function_words(recipe.language):  # terms are found between function words
         return kept[:limit]
-    general = next(corpus for corpus in corpora(recipe) if corpus.name == "general-real")
+    general = next((corpus for corpus in corpora(recipe) if corpus.name == "general-real"), None)
+    if general is None:  # a stored vector stands for it, so there is nothing to hold the domain's words against
+        return [kept[index] for index in spread(len(kept), limit)]
     terms = mine(texts, (sentence.text for sentence in sentences(recipe, general)), language=recipe.language)
     save_terms(out / TERMS, terms)
     names = {term.term for term in terms}
