@@ -3,6 +3,7 @@
 Torch is imported only where something is to be merged.
 """
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from asr_analogy.asr.hub import find, parameters, read_config
 from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.recipe import Recipe
+from asr_analogy.tts.voice import load_card
 from asr_analogy.workspace import Folder, Step, Workspace, content, digest, read_record
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ def folder(recipe: Recipe, workspace: Workspace, force: bool = False) -> Folder:
     if recipe.general.vector is not None:
         from asr_analogy.vectors.store import Store
 
-        inputs = {"to": content(workspace.root / "models" / ARMS["--to"]), "scale": recipe.merge.scale}
-        inputs["vector"] = Store().find(recipe.general.vector).record.sha256
+        inputs = {"vector": Store().find(recipe.general.vector).record.sha256, "scale": recipe.merge.scale}
+        inputs["to"] = content(workspace.root / "models" / ARMS["--to"])
         return workspace.folder("models/merged", inputs, force)
     arms = {name.removeprefix("--"): content(workspace.root / "models" / arm) for name, arm in ARMS.items()}
     return workspace.folder("models/merged", {"arms": arms, "scale": recipe.merge.scale}, force)
@@ -51,6 +53,8 @@ def merge(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
     if place.done():
         log.info("merge: merged is there")
         return
+    if recipe.general.vector is not None:
+        _check_voices(recipe, recipe.general.vector)
     models = {name: workspace.root / "models" / arm for name, arm in ARMS.items()}
     with place.writing() as out:
         if recipe.general.vector is not None:
@@ -160,6 +164,18 @@ def _check_base(name: str, record: "Record", to: Path, base: str | None, ties: M
         return
     if not claimed:
         log.warning("merge: %s does not say which base it comes from; %s is taken on trust", to, base)
+
+
+def _check_voices(recipe: Recipe, name: str) -> None:
+    """Say it if the vector was learnt with other voices than those of the recipe: it repairs the accent of its own."""
+    from asr_analogy.vectors.store import Store
+
+    arm = Store().find(name).record.arms.get("minus")
+    card = json.loads(load_card(recipe.voices).model_dump_json(exclude={"licence"}))
+    if arm is not None and arm.voices is not None and arm.voices != card:
+        log.warning(
+            "merge: the vector %s was learnt with other voices than %s; it fits its own best", name, recipe.voices
+        )
 
 
 def _merge(models: Mapping[str, Path], scale: float, out: Path) -> None:
