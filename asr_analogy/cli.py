@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asr_analogy.cli_vectors import vectors
 from asr_analogy.errors import AnalogyError, Interrupted, RecipeError
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=(
     "Adapt a speech recogniser to a domain from text alone: merged = C + scale * (B - A)."
 ))  # fmt: skip
+
+app.add_typer(vectors, name="vectors")
 
 RecipeFile = Annotated[
     Path, typer.Argument(help="recipe (YAML); a shipped one may be named, e.g. recipes/quickstart.yaml")
@@ -89,8 +92,10 @@ def _call(name: str, recipe: "Recipe", workspace: "Workspace", force: bool, only
 
         evaluate(recipe, workspace, force)
     else:
+        from asr_analogy.stages.geometry import geometry
         from asr_analogy.stages.report import report
 
+        geometry(recipe, workspace)
         report(recipe, workspace)
 
 
@@ -257,27 +262,40 @@ def merge(
     minus: Annotated[str | None, typer.Option(help="folders: the model A, trained on synthetic speech")] = None,
     scale: Annotated[float | None, typer.Option(help="folders: coefficient on B - A  [default: 0.3]")] = None,
     out: Annotated[Path | None, typer.Option(help="folders: the folder to write")] = None,
+    vector: Annotated[list[str], typer.Option(metavar="NAME[=WEIGHT]", help="folders: a stored vector instead of --plus and --minus (may be given again)")] = [],
+    base: Annotated[str | None, typer.Option(help="with --vector: the base of --to, if that does not say it itself")] = None,
     set_: Overrides = [], workspace: Place = None, force: Force = False, dry_run: DryRun = False, as_json: AsJson = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
-    folders = {"--to": to, "--plus": plus, "--minus": minus, "--out": out}
+    folders = {"--to": to, "--out": out} if vector else {"--to": to, "--plus": plus, "--minus": minus, "--out": out}
     if recipe is not None:
-        given = [name for name, value in {**folders, "--scale": scale}.items() if value is not None]
+        given = [
+            name
+            for name, value in {**folders, "--scale": scale, "--vector": vector or None}.items()
+            if value is not None
+        ]
         if given:
             raise RecipeError(
                 f"merge: {given[0]} merges folders and goes without a recipe; for a recipe use --set merge.scale=0.5"
             )
         _stage(["merge"], recipe, set_, workspace, force, dry_run, as_json, verbose)
         return
+    if (vector and (plus or minus)) or (base and not vector):
+        raise RecipeError("merge: --vector (with --base) stands instead of --plus and --minus; give one or the other")
     missing = [name for name, value in folders.items() if value is None]
     if missing:
         raise RecipeError(f"merge: {missing[0]} is missing; give a recipe, or all of --to, --plus, --minus and --out")
     from asr_analogy.recipe import Merge
-    from asr_analogy.stages.merge import merge_folders
+    from asr_analogy.stages.merge import equip_folders, merge_folders
 
     _logging(verbose)
     scale = Merge().scale if scale is None else scale
     if dry_run:
-        print(f"would write {out} = {to} + {scale:g} * ({plus} - {minus})")
+        print(f"would write {out} = {to} + {scale:g} * ({' + '.join(vector) if vector else f'{plus} - {minus}'})")
+        return
+    if vector:
+        assert to and out
+        weights = equip_folders(to, vector, scale, out, base, None, force)
+        print(json.dumps({"out": str(out), "vectors": weights}) if as_json else f"merged: {out}")
         return
     assert to and plus and minus and out
     merge_folders(to, plus, minus, scale, out, force)

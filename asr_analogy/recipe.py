@@ -82,9 +82,19 @@ class Source(Options):
 class General(Options):
     """Where real speech exists: the arms general-synthetic (A) and general-real (B) are paired on its sentences."""
 
-    real: Source = Field(description="real speech with transcripts, or a stand-in")
+    real: Source | None = Field(None, description="real speech with transcripts, or a stand-in")
     text: OneOrMore | None = Field(None, description="the sentences of a simulated general.real")
+    vector: str | None = Field(
+        None,
+        description="a stored Synthetic2Real vector (name or folder) instead of A and B; real and text are not used",
+    )
     test: Source | None = Field(None, description="general test set, to see what adaptation makes the model forget")
+
+    @model_validator(mode="after")
+    def _real_or_vector(self) -> "General":
+        if self.real is None and self.vector is None:
+            raise ValueError("give real (speech with transcripts, or a stand-in), or vector (a stored one)")
+        return self
 
 
 class Domain(Options):
@@ -182,7 +192,7 @@ class Recipe(Options):
     @model_validator(mode="after")
     def _general_text(self) -> "Recipe":
         real = self.general.real
-        if real.simulate and not (real.text or self.general.text):
+        if real and not self.general.vector and real.simulate and not (real.text or self.general.text):
             raise ValueError("general.real is simulated and needs sentences: give general.text")
         for key, source in {
             "domain.test": self.domain.test,

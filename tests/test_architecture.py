@@ -23,7 +23,8 @@ ALLOWED = {
     "asr": LOW,
     "vectors": LOW,
     "stages": LOW | {"tts", "asr", "vectors"},
-    "cli": LOW | {"stages"},
+    "cli": LOW | {"stages", "cli_vectors"},
+    "cli_vectors": LOW | {"stages"},
     "__init__": LOW | {"stages", "vectors"},
 }
 
@@ -81,7 +82,7 @@ def test_forbidden_calls(path: Path) -> None:
                 "pickle.load",
                 "pickle.loads",
             }, f"{path}: {name}"
-            assert name != "print" or path.name == "cli.py", f"{path}: print outside cli"
+            assert name != "print" or path.name in ("cli.py", "cli_vectors.py"), f"{path}: print outside cli"
         if isinstance(node, ast.keyword):
             assert node.arg != "trust_remote_code", path
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,8 @@ import torch
 from safetensors import SafetensorError
 from transformers import Wav2Vec2ConformerForCTC, WhisperForConditionalGeneration
 
-from asr_analogy.asr.family import Recogniser, open_config, open_processor
-from asr_analogy.asr.hub import read_config, read_json
+from asr_analogy.asr.family import Recogniser, open_config, open_processor, open_recogniser
+from asr_analogy.asr.hub import WEIGHTS, read_config, read_json
 from asr_analogy.workspace import RECORD
 
 LEGACY = ("vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json", "normalizer.json")
@@ -80,6 +81,17 @@ def plain_errors() -> Iterator[None]:
         number = re.search(r"os error (\d+)", str(error))
         code = int(number[1]) if number else errno.EIO
         raise OSError(code, os.strerror(code)) from error
+
+
+@contextmanager
+def as_safetensors(folder: Path) -> Iterator[Path]:
+    """The folder itself, or, for a base that is published pickled only, a copy for a while whose weights are safetensors."""
+    if any((folder / name).is_file() for name in WEIGHTS[:2]):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as place, plain_errors():
+        open_recogniser(folder, "en").model.save_pretrained(place)
+        yield Path(place)
 
 
 def anatomy(folder: Path) -> tuple[list[str], dict[str, str]]:

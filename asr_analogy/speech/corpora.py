@@ -29,11 +29,15 @@ class Corpus:
 
 
 def corpora(recipe: Recipe) -> list[Corpus]:
-    """The corpora of a recipe, in the order they are prepared. Raises RecipeError for an unknown room."""
-    real = _real("general-real", recipe.general.real, recipe.general.text)
-    partner = None if real.stand_in else real.name
-    found = [Corpus("domain-synthetic", text=recipe.domain.text, card=recipe.voices), real]
-    found.append(Corpus("general-synthetic", text=real.text, card=recipe.voices, partner=partner))
+    """The corpora of a recipe, in the order they are prepared: none for A and B if a stored vector stands for them.
+
+    Raises RecipeError for an unknown room.
+    """
+    found = [Corpus("domain-synthetic", text=recipe.domain.text, card=recipe.voices)]
+    if recipe.general.real is not None and recipe.general.vector is None:
+        real = _real("general-real", recipe.general.real, recipe.general.text)
+        partner = None if real.stand_in else real.name
+        found += [real, Corpus("general-synthetic", text=real.text, card=recipe.voices, partner=partner)]
     if recipe.domain.real is not None:
         found.append(_real("domain-real", recipe.domain.real))
     for name, source in {"domain-test": recipe.domain.test, "general-test": recipe.general.test}.items():

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from asr_analogy.errors import DataError, MissingError
 from asr_analogy.recipe import Recipe, shipped
+from asr_analogy.speech.audit import spread
 from asr_analogy.speech.corpora import Corpus, corpora
 from asr_analogy.speech.corpus import Utterance, each_utterance
 from asr_analogy.speech.sources import rows
@@ -167,11 +168,17 @@ def _covering(recipe: Recipe, kept: _Kept, out: Path) -> Iterator[Sentence]:
     limit = recipe.prepare.sentences
     if limit is None or limit >= len(kept) or not function_words(recipe.language):  # terms are found between those
         return islice(kept.sentences(), limit)
-    general = next(corpus for corpus in corpora(recipe) if corpus.name == "general-real")
+    general = next((corpus for corpus in corpora(recipe) if corpus.name == "general-real"), None)
+    if general is None:  # a stored vector stands for it, so there is nothing to hold the domain's words against
+        return _picked(kept, spread(len(kept), limit))
     terms = mine(kept, (sentence.text for sentence in sentences(recipe, general)), language=recipe.language)
     save_terms(out / TERMS, terms)
     names = {term.term for term in terms}
-    chosen = set(cover(kept, names, recipe.prepare.term_times, limit, recipe.seed))
+    return _picked(kept, cover(kept, names, recipe.prepare.term_times, limit, recipe.seed))
+
+
+def _picked(kept: _Kept, indices: Iterable[int]) -> Iterator[Sentence]:
+    chosen = set(indices)
     return (sentence for index, sentence in enumerate(kept.sentences()) if index in chosen)
 
 

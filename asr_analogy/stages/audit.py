@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from asr_analogy.errors import RecipeError
 from asr_analogy.progress import progress
 from asr_analogy.recipe import Recipe
 from asr_analogy.speech.audit import MEASURES, distance, measure, median, mistakes
@@ -37,6 +38,10 @@ def audit(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
 
     Raises DataError if a corpus is not prepared.
     """
+    if recipe.general.vector is not None:
+        raise RecipeError(
+            "audit: holds synthetic against real general speech; a recipe with general.vector has neither"
+        )
     place = _folder(recipe, workspace)
     record = read_record(place.path)
     if record is not None and record["inputs"] == place.inputs and not force:

@@ -140,7 +140,9 @@ def _listen(recipe: Recipe) -> Listen:
 
 def _reference(recipe: Recipe, count: int, ear: _Ear) -> tuple[list[str], Performance]:
     """`count` different sentences of general.real, evenly spaced, and what its recordings of them measure."""
-    corpus = next(corpus for corpus in corpora(recipe) if corpus.name == REFERENCE)
+    corpus = next((corpus for corpus in corpora(recipe) if corpus.name == REFERENCE), None)
+    if corpus is None:
+        raise RecipeError("compare-tts: measures voices beside general.real; give it, and leave general.vector out")
     first: dict[str, int] = {}
     for number, sentence in enumerate(sentences(recipe, corpus)):
         first.setdefault(sentence.text, number)
@@ -161,6 +163,7 @@ def _reference(recipe: Recipe, count: int, ear: _Ear) -> tuple[list[str], Perfor
 
 def _recordings(recipe: Recipe, wanted: set[int]) -> list[Clip | Outtake]:
     """The recordings of general.real with these numbers; one that cannot be read is an outtake."""
+    assert recipe.general.real is not None
     found = list[Clip | Outtake]()
     for number, row in enumerate(islice(source_rows(recipe.general.real), max(wanted) + 1)):
         if number in wanted:

@@ -33,7 +33,9 @@ TESTS = ("domain-test", "general-test")
 
 def systems(recipe: Recipe) -> list[str]:
     """The systems that the recipe's table shows."""
-    return [name for name in SYSTEMS if name != "domain-real" or recipe.domain.real is not None]
+    left_out = {"domain-real"} if recipe.domain.real is None else set()
+    left_out |= {"general-real"} if recipe.general.vector is not None else set()
+    return [name for name in SYSTEMS if name not in left_out]
 
 
 def tests(recipe: Recipe) -> list[str]:

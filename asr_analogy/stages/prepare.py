@@ -125,7 +125,7 @@ def folders(recipe: Recipe, workspace: Workspace, force: bool = False) -> list[t
             inputs[corpus.name]["partner"] = inputs[corpus.partner]
         elif corpus.text is not None:
             inputs[corpus.name]["text"] = texts[corpus.name]
-        if recipe.prepare.sentences and corpus.name == "domain-synthetic":
+        if recipe.prepare.sentences and corpus.name == "domain-synthetic" and "general-real" in texts:
             inputs[corpus.name]["against"] = texts["general-real"]
     return [(corpus, workspace.folder(f"prepared/{corpus.name}", inputs[corpus.name], force)) for corpus in found]
 

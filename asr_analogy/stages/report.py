@@ -66,6 +66,8 @@ def _collect(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
         "commit": origin.get("commit"),
         "machine": origin.get("machine"),
     }
+    geometry = workspace.root / "geometry" / "geometry.json"
+    found |= {"geometry": json.loads(geometry.read_text())} if geometry.is_file() else {}
     return {
         **found,
         **scores,
@@ -134,6 +136,7 @@ def markdown(found: dict[str, Any]) -> str:
     for name, test in found["tests"].items():
         lines += [f"## {title(name, test)}", "", "| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
         lines += ["| " + " | ".join(row) + " |" for row in rows(test)] + [""]
+    lines += geometry(found["geometry"]) if "geometry" in found else []
     lines += ["## Corpora", "", "| corpus | utterances | hours | dropped | |", "|---|---|---|---|---|"]
     for name, corpus in found["corpora"].items():
         kind = "stand-in" if corpus["stand_in"] else ""
@@ -145,6 +148,34 @@ def markdown(found: dict[str, Any]) -> str:
         "S / D / I: substituted, deleted, inserted words. Raw WER: without normaliser. The difference is paired over utterances.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def geometry(found: dict[str, Any]) -> list[str]:
+    """The section on how the domain's vector and the Synthetic2Real vector lie to one another; None without meaning."""
+    left, right = found["vectors"]
+    lines = ["## Geometry", "", found["verdict"], ""]
+    lines += [
+        f"| part | {left}, % of base | {right}, % of base | cosine | overlap | sign conflicts |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, part in found["groups"].items():
+        if not name.startswith("layer "):
+            shares = [part["sizes"][label]["relative"] for label in (left, right)]
+            pair = part["pairs"][0]
+            numbers = [
+                *(None if share is None else 100 * share for share in shares),
+                pair["cosine"],
+                pair["overlap"],
+                pair["conflict"],
+            ]
+            lines.append(f"| {name} | " + " | ".join("" if one is None else f"{one:.3f}" for one in numbers) + " |")
+    top = found["top"]
+    return [
+        *lines,
+        "",
+        f"Overlap: of the {top:g} % largest entries of each tensor; by chance {top / 100:.2f}, and conflicts 0.50.",
+        "",
+    ]
 
 
 def files(workspace: Workspace) -> tuple[Path, Path]:

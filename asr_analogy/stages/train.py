@@ -26,8 +26,9 @@ PAIRED = ("general-synthetic", "general-real")
 
 
 def arms(recipe: Recipe) -> list[str]:
-    """The arms that the recipe trains, in order."""
-    return [*ARMS, *([ORACLE] if recipe.domain.real is not None else [])]
+    """The arms that the recipe trains, in order; a stored vector stands for A and B."""
+    own = [arm for arm in ARMS if recipe.general.vector is None or arm not in PAIRED]
+    return [*own, *([ORACLE] if recipe.domain.real is not None else [])]
 
 
 def folder(recipe: Recipe, workspace: Workspace, arm: str, force: bool = False) -> Folder:
