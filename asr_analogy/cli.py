@@ -251,11 +251,14 @@ def merge(
     minus: Annotated[str | None, typer.Option(help="folders: the model A, trained on synthetic speech")] = None,
     scale: Annotated[float | None, typer.Option(help="folders: coefficient on B - A  [default: 0.3]")] = None,
     out: Annotated[Path | None, typer.Option(help="folders: the folder to write")] = None,
+    rule: Annotated[str | None, typer.Option(help="how the vectors are combined, short for --set merge.rule=ties")] = None,
+    base: Annotated[str | None, typer.Option(help="folders: what all were fine-tuned from; the analogy goes without")] = None,
     set_: Overrides = [], workspace: Place = None, force: Force = False, dry_run: DryRun = False, as_json: AsJson = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     folders = {"--to": to, "--plus": plus, "--minus": minus, "--out": out}
+    set_ = [*set_, f"merge.rule={rule}"] if rule else set_
     if recipe is not None:
-        given = [name for name, value in {**folders, "--scale": scale}.items() if value is not None]
+        given = [name for name, value in {**folders, "--scale": scale, "--base": base}.items() if value is not None]
         if given:
             raise RecipeError(
                 f"merge: {given[0]} merges folders and goes without a recipe; for a recipe use --set merge.scale=0.5"
@@ -269,12 +272,14 @@ def merge(
     from asr_analogy.stages.merge import merge_folders
 
     _logging(verbose)
-    scale = Merge().scale if scale is None else scale
+    how = Merge.given(set_)
+    scale = how.scale if scale is None else scale
     if dry_run:
-        print(f"would write {out} = {to} + {scale:g} * ({plus} - {minus})")
+        by = "" if how.rule == "analogy" else f", combined by {how.rule} on {base}"
+        print(f"would write {out} = {to} + {scale:g} * ({plus} - {minus}){by}")
         return
     assert to and plus and minus and out
-    merge_folders(to, plus, minus, scale, out, force)
+    merge_folders(to, plus, minus, scale, out, force, base, how)
     print(json.dumps({"out": str(out), "scale": scale}) if as_json else f"merged: {out}")
 
 

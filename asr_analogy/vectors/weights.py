@@ -3,7 +3,6 @@
 Format: https://huggingface.co/docs/safetensors (8-byte little-endian header length, JSON header, raw tensors).
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -26,8 +25,6 @@ DTYPES = {
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
     "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8,
 }  # fmt: skip
-SAMPLE = 1024
-"""Elements of every tensor that a fingerprint looks at."""
 
 
 @dataclass(frozen=True)
@@ -116,16 +113,6 @@ class Weights(Mapping[str, Tensor]):
                 raise DataError(f"{self.folder}: ends inside tensor {name!r}; it was changed while it was read")
             view, place = view[got:], place + got
         return piece
-
-    def fingerprint(self) -> str:
-        """A hash that tells one base from another without reading it all: names, shapes and the first SAMPLE values of
-        every floating tensor, as fp32, so that an fp16 model and its fp32 copy agree."""
-        total = hashlib.sha256()
-        for name in sorted(self.names):
-            if self.dtype(name).is_floating_point:
-                head = self.read(name, 0, min(SAMPLE, prod(self.shape(name)))).to(torch.float32)
-                total.update(f"{name} {self.shape(name)}".encode() + head.numpy().tobytes())
-        return total.hexdigest()
 
 
 def _open_shard(folder: Path, shard: str) -> dict[str, Entry]:
