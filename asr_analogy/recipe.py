@@ -298,7 +298,7 @@ def faults(error: ValidationError, model: type[BaseModel]) -> str:
     found: dict[str, str] = {}
     for fault in error.errors():
         # what pydantic calls the members of a union ("str", "list[...]") is no part of the key
-        place = [str(part) for part in takewhile(lambda part: part not in ("str", "int"), fault["loc"])]
+        place = [str(part) for part in takewhile(lambda part: part not in ("str", "int", "float"), fault["loc"])]
         key = ".".join(part for part in place if "[" not in part)
         found.setdefault(key, _fault(fault, place, model))
     return "; ".join(f"{key}: {message}" if key else message for key, message in found.items())
