@@ -263,16 +263,15 @@ def merge(
     scale: Annotated[float | None, typer.Option(help="folders: coefficient on B - A  [default: 0.3]")] = None,
     out: Annotated[Path | None, typer.Option(help="folders: the folder to write")] = None,
     vector: Annotated[list[str], typer.Option(metavar="NAME[=WEIGHT]", help="folders: a stored vector instead of --plus and --minus (may be given again)")] = [],
-    base: Annotated[str | None, typer.Option(help="with --vector: the base of --to, if that does not say it itself")] = None,
+    rule: Annotated[str | None, typer.Option(help="how the vectors are combined, short for --set merge.rule=ties")] = None,
+    base: Annotated[str | None, typer.Option(help="folders: what all were fine-tuned from; the analogy goes without")] = None,
     set_: Overrides = [], workspace: Place = None, force: Force = False, dry_run: DryRun = False, as_json: AsJson = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     folders = {"--to": to, "--out": out} if vector else {"--to": to, "--plus": plus, "--minus": minus, "--out": out}
+    set_ = [*set_, f"merge.rule={rule}"] if rule else set_
     if recipe is not None:
-        given = [
-            name
-            for name, value in {**folders, "--scale": scale, "--vector": vector or None}.items()
-            if value is not None
-        ]
+        only = {**folders, "--scale": scale, "--vector": vector or None, "--base": base}
+        given = [name for name, value in only.items() if value is not None]
         if given:
             raise RecipeError(
                 f"merge: {given[0]} merges folders and goes without a recipe; for a recipe use --set merge.scale=0.5"
@@ -288,17 +287,23 @@ def merge(
     from asr_analogy.stages.merge import equip_folders, merge_folders
 
     _logging(verbose)
-    scale = Merge().scale if scale is None else scale
+    how = Merge.given(set_)
+    scale = how.scale if scale is None else scale
     if dry_run:
-        print(f"would write {out} = {to} + {scale:g} * ({' + '.join(vector) if vector else f'{plus} - {minus}'})")
+        by = "" if how.rule == "analogy" else f", combined by {how.rule} on {base}"
+        print(f"would write {out} = {to} + {scale:g} * ({' + '.join(vector) if vector else f'{plus} - {minus}'}){by}")
         return
     if vector:
+        if how.rule != "analogy":
+            raise RecipeError(
+                "merge: --rule goes with --plus and --minus; a stored vector (--vector) is added as it is"
+            )
         assert to and out
         weights = equip_folders(to, vector, scale, out, base, None, force)
         print(json.dumps({"out": str(out), "vectors": weights}) if as_json else f"merged: {out}")
         return
     assert to and plus and minus and out
-    merge_folders(to, plus, minus, scale, out, force)
+    merge_folders(to, plus, minus, scale, out, force, base, how)
     print(json.dumps({"out": str(out), "scale": scale}) if as_json else f"merged: {out}")
 
 

@@ -156,8 +156,52 @@ class Train(Options):
     )
 
 
+SPARSE = ("ties", "dare", "dare-ties", "breadcrumbs", "della")
+"""Rules that drop entries of a vector."""
+
+
 class Merge(Options):
     scale: float = Field(0.3, description="coefficient on the Synthetic2Real vector")
+    rule: Literal[
+        "analogy",
+        "average",
+        "ties",
+        "dare",
+        "dare-ties",
+        "breadcrumbs",
+        "della",
+        "model-stock",
+        "iso-c",
+        "tsv-m",
+        "slerp",
+    ] = Field("analogy", description="how the vectors of C and of Synthetic2Real are combined on the base")
+    density: float = Field(
+        0.5, gt=0, le=1, description="ties, dare, dare-ties, breadcrumbs, della: share of each vector's entries kept"
+    )
+    where: dict[str, float | tuple[float, float]] = Field(
+        {},
+        description="where the Synthetic2Real vector acts: all, encoder, decoder, attention or a pattern with *, each with "
+        "a factor on scale, or [first layer's, last layer's]; the rest of the model keeps C's weights",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Merge":
+        if "density" in self.model_fields_set and self.rule not in SPARSE:
+            raise ValueError(f"density goes with rule {', '.join(SPARSE)}, not with {self.rule}; leave it out")
+        return self
+
+    @classmethod
+    def given(cls, overrides: Sequence[str]) -> "Merge":
+        """The options of a merge by folders from `merge.key=value`. Raises RecipeError listing every fault."""
+        data: dict[str, Any] = {"merge": {}}
+        for override in overrides:
+            if not override.startswith("merge."):
+                raise RecipeError(f"--set {override}: a merge of folders takes merge.key=value only")
+            _assign(data, override)
+        try:
+            return cls.model_validate(data["merge"])
+        except ValidationError as error:
+            raise RecipeError(f"merge: {faults(error, cls)}") from error
 
 
 class Evaluate(Options):
@@ -264,7 +308,7 @@ def faults(error: ValidationError, model: type[BaseModel]) -> str:
     found: dict[str, str] = {}
     for fault in error.errors():
         # what pydantic calls the members of a union ("str", "list[...]") is no part of the key
-        place = [str(part) for part in takewhile(lambda part: part not in ("str", "int"), fault["loc"])]
+        place = [str(part) for part in takewhile(lambda part: part not in ("str", "int", "float"), fault["loc"])]
         key = ".".join(part for part in place if "[" not in part)
         found.setdefault(key, _fault(fault, place, model))
     return "; ".join(f"{key}: {message}" if key else message for key, message in found.items())

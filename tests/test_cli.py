@@ -141,6 +141,23 @@ def test_merge_of_folders(finished: Path, tmp_path: Path) -> None:
     )
 
 
+def test_merge_of_folders_by_a_rule(finished: Path, tmp_path: Path) -> None:
+    models = finished / "models"
+    arms = ["--to", models / "domain-synthetic", "--plus", models / "general-real"]
+    arms += ["--minus", models / "general-synthetic", "--out", tmp_path / "d"]
+    assert "give --base" in error_line(call("merge", *arms, "--rule", "ties", code=2))
+    assert "did you mean density?" in error_line(call("merge", *arms, "--set", "merge.densty=1", code=2))
+    assert "takes merge.key=value only" in error_line(call("merge", *arms, "--set", "train.steps=1", code=2))
+    assert "goes without a recipe" in error_line(call("merge", RECIPE, "--base", "x", code=2))
+    rule = ["--rule", "ties", "--base", ROOT / "data/foundations/conformer-micro", "--set", "merge.density=0.9"]
+    rule += ["--set", "merge.where.encoder=1", "--scale", 0.5]
+    dry = call("merge", *arms, *rule, "--dry-run")
+    assert "combined by ties on" in dry.stdout and not (tmp_path / "d").exists()
+    call("merge", *arms, *rule)
+    inputs = json.loads((tmp_path / "d/run.json").read_text())["inputs"]
+    assert (inputs["rule"], inputs["density"], inputs["where"]) == ("ties", 0.9, [["encoder", 1.0]])
+
+
 def test_merge_refuses_an_arm_of_another_family(finished: Path, tmp_path: Path) -> None:
     whisper = ROOT / "data/foundations/whisper-micro"
     arms = (

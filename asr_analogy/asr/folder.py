@@ -50,11 +50,16 @@ def save(recogniser: Recogniser, folder: Path, base: Path) -> None:
 
 def copy_settings(source: Path, folder: Path) -> None:
     """Copy everything of a model folder but its weights, and add the legacy processor files if it has none."""
-    for file in sorted(source.iterdir()):
+    copy_files(source, folder)
+    write_legacy(open_processor(source), folder, source)
+
+
+def copy_files(source: Path, folder: Path) -> None:
+    """Copy everything of a model folder but its weights; of a single file of weights there is nothing more."""
+    for file in sorted(source.iterdir()) if source.is_dir() else []:
         index = file.name.endswith(".index.json")
         if file.is_file() and file.suffix in SETTINGS and not index and file.name not in ELSEWHERE:
             shutil.copyfile(file, folder / file.name)
-    write_legacy(open_processor(source), folder, source)
 
 
 def write_legacy(processor: Any, folder: Path, source: Path) -> None:

@@ -1,98 +1,58 @@
-"""Task arithmetic on model folders, one tensor at a time: safetensors in, safetensors out, no model in memory.
+"""Task arithmetic on model folders, a stretch of a tensor at a time: safetensors in, safetensors out, no model in memory.
 
-Format: https://huggingface.co/docs/safetensors (8-byte little-endian header length, JSON header, raw tensors).
+Tensors are shared out among threads; every thread works on one core. What comes out depends on neither their number, nor
+the stretches, nor the shards: each element is computed from its own inputs and from exact facts about its tensor.
 """
 
-import json
 import os
+import threading
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from math import isfinite, prod, sqrt
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from asr_analogy.errors import DataError, RecipeError, ResourceError
-from asr_analogy.vectors.task_vector import FLOATS, accumulator, is_buffer, step
+from asr_analogy.vectors.plan import Group, Rule, planned
+from asr_analogy.vectors.shards import CODES, Shards, Spec, write_shard
+from asr_analogy.vectors.task_vector import FLOATS, accumulator, is_buffer
+from asr_analogy.vectors.weights import INDEX, SINGLE, Weights
+from asr_analogy.vectors.where import Factor, Where
 
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-PICKLES = ("pytorch_model*.bin", "pytorch_model.bin.index.json", "*.pt", "*.pth", "*.ckpt")
+__all__ = ["CODES", "INDEX", "SINGLE", "Spec", "Summary", "Vector", "Weights", "combine", "merge", "write_shard"]
+
 SAME_BASE = "merge fine-tunes of one base"
 VOCABULARY = ("lm_head.weight", "lm_head.bias", "embed_tokens.weight", "proj_out.weight")
-DTYPES = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "BOOL": torch.bool,
-    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
-    "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8,
-}  # fmt: skip
-Spec = tuple[str, torch.dtype, tuple[int, ...]]
-CODES = {dtype: code for code, dtype in DTYPES.items()}
+PLAIN = Rule()
+LENGTH = 1 << 19
+"""Elements of a stretch: its inputs and sums stay within a core's cache."""
+LARGE = 1 << 24
+"""Stretches longer than this are computed one at a time."""
 
 
-class Weights:
-    """The tensors of a model folder, memory-mapped: names, shapes and dtypes at once, values when asked for.
+@dataclass(frozen=True)
+class Vector:
+    """A task vector on disk, scale * (plus - minus), and the parts of the model it acts on (see `Where`)."""
 
-    `folder` is where they are, `shards` maps each safetensors file to its tensor names in file order, `names` is all
-    of them in that order. Made by `Weights.open`.
-    """
-
-    def __init__(self, folder: Path, files: Mapping[str, Any]) -> None:
-        self.folder = folder
-        self.shards: dict[str, tuple[str, ...]] = {shard: tuple(f.offset_keys()) for shard, f in files.items()}
-        self.names: tuple[str, ...] = tuple(name for names in self.shards.values() for name in names)
-        self._file = {name: files[shard] for shard, names in self.shards.items() for name in names}
-
-    @classmethod
-    def open(cls, folder: Path) -> "Weights":
-        """Open `folder`'s model.safetensors, or the shards its model.safetensors.index.json names.
-
-        Raises DataError (one line: what, which folder, why, what to do) if the folder is missing, holds pickled
-        weights only or none, or if a file is corrupt, truncated, missing or outside the folder.
-        """
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such model folder; check the path or train that arm first")
-        if (folder / SINGLE).is_file():
-            return cls(folder, {SINGLE: _open_shard(folder, SINGLE)})
-        if not (folder / INDEX).is_file():
-            raise DataError(f"{folder}: {_why_no_weights(folder)}")
-        shard_of = _read_index(folder)
-        weights = cls(folder, {shard: _open_shard(folder, shard) for shard in sorted(set(shard_of.values()))})
-        stored = [(name, shard) for shard, names in weights.shards.items() for name in names]
-        odd = sorted(set(stored) ^ set(shard_of.items()))
-        if odd:
-            raise DataError(f"{folder}: {INDEX} and {odd[0][1]} disagree on tensor {odd[0][0]!r}; save the model again")
-        return weights
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._file
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of the tensor `name`, read from the header; KeyError if there is none."""
-        return tuple(self._file[name].get_slice(name).get_shape())
-
-    def dtype(self, name: str) -> torch.dtype:
-        """Dtype of the tensor `name`, read from the header; DataError for fp8 and other packed formats."""
-        code = self._file[name].get_slice(name).get_dtype()
-        if code not in DTYPES:
-            raise DataError(f"{self.folder}: tensor {name!r} is stored as {code}; save the model as float32 or float16")
-        return DTYPES[code]
-
-    def tensor(self, name: str) -> Tensor:
-        """The tensor `name`, mapped from the file: do not write to it. KeyError if there is none."""
-        tensor: Tensor = self._file[name].get_tensor(name)
-        return tensor
+    plus: Path
+    minus: Path
+    scale: float = 1.0
+    where: Mapping[str, Factor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Summary:
     """What a merge did: how many tensors and elements were merged, and the names of the tensors copied from `to`.
 
-    The norms, of plus - minus (unscaled) and of `to`, are Euclidean, over the merged tensors as stored, summed in fp64.
+    The norms, of all plus - minus (unscaled) and of `to`, are Euclidean, over the merged tensors as stored, summed in
+    fp32 within a stretch and in fp64 beyond.
     """
 
     parameters: int
@@ -104,56 +64,79 @@ class Summary:
 
 
 def merge(
-    to: Path,
-    plus: Path,
-    minus: Path,
-    scale: float,
-    out: Path,
-    buffers: Collection[str] = (),
-    ties: Mapping[str, str] | None = None,
-) -> Summary:
-    """Write to + scale * (plus - minus) into the existing folder `out`: weights only, in `to`'s files and dtypes.
+    to: Path, plus: Path, minus: Path, scale: float, out: Path,
+    buffers: Collection[str] = (), ties: Mapping[str, str] | None = None,
+) -> Summary:  # fmt: skip
+    """Write the analogy to + scale * (plus - minus) into the existing folder `out`: `combine` with one vector.
+
+    Method: SYN2REAL, arXiv 2406.02925; arXiv 2212.04089.
+    """
+    return combine(to, [Vector(plus, minus, scale)], out, buffers=buffers, ties=ties)
+
+
+def combine(
+    to: Path, vectors: Sequence[Vector], out: Path, rule: Rule = PLAIN, base: Path | None = None, *,
+    buffers: Collection[str] = (), ties: Mapping[str, str] | None = None, threads: int = 0, length: int = LENGTH,
+) -> Summary:  # fmt: skip
+    """Write `to` with `vectors` into the existing folder `out`, as `rule` says: weights only, in `to`'s files and dtypes.
+
+    Without `base` the result is to + rule(vectors). With it `to`'s own vector, to - base with weight 1, comes first
+    among the vectors: the result is base + rule(to - base, *vectors), computed as to + (rule(...) - (to - base)) so that
+    what a rule leaves alone stays bit for bit.
 
     Tensors named in `buffers`, BatchNorm statistics and integer tensors are `to`'s, untouched. Sums are fp32 (fp64 for
-    fp64 tensors); what does not move stays bit for bit. `ties` maps a name to the one it shares its tensor with, for
-    folders of which only some store both. Memory: a few times the largest tensor. Nothing appears in `out` before
-    all of it is written. Method: SYN2REAL, arXiv 2406.02925; arXiv 2212.04089.
+    fp64 tensors). `ties` maps a name to the one it shares its tensor with, for folders of which only some store both.
+    `threads` 0 takes one per core, at most 8. Memory: some stretches of `length` elements per thread (a rule on singular
+    values needs the matrix). Nothing appears in `out` before all of it is written.
 
     Raises DataError for unusable folders (see `Weights.open`), other names or shapes, and NaN or Inf in an input or
-    the result; RecipeError for a scale that is no finite number or an `out` that is an input; ResourceError if `out`
-    cannot be written.
+    the result; RecipeError for a scale that is no finite number, a part that does not exist or an `out` that is an
+    input; ResourceError if `out` cannot be written.
     """
     began = time.perf_counter()
-    if not isfinite(scale):
-        raise RecipeError(f"merge.scale is {scale}; give a finite number, usually between 0 and 1")
-    if out.resolve() in {folder.resolve() for folder in (to, plus, minus)}:
+    for vector in vectors:
+        if not isfinite(vector.scale):
+            raise RecipeError(f"merge.scale is {vector.scale}; give a finite number, usually between 0 and 1")
+    inputs = (
+        {folder for vector in vectors for folder in (vector.plus, vector.minus)} | {to} | ({base} if base else set())
+    )
+    if out.resolve() in {folder.resolve() for folder in inputs}:
         raise RecipeError(f"{out}: the merge would overwrite one of its inputs; give another --out")
-    job = _Merge(Weights.open(to), Weights.open(plus), Weights.open(minus), scale, out, frozenset(buffers), ties or {})
+    opened = {folder: Weights.open(folder) for folder in inputs}
+    pairs = [(opened[vector.plus], opened[vector.minus]) for vector in vectors]
+    if base:
+        pairs.insert(0, (opened[to], opened[base]))
+    job = _Merge(opened[to], pairs, vectors, rule, base is not None, out, frozenset(buffers), ties or {}, length)
     job.check()
     try:
-        _write_folder(job)
+        with Shards(out, job.to) as shards, _one_core_each():
+            job.shards = shards
+            moved = _in_threads(job, threads or min(8, _cores()))
     except OSError as error:
         raise ResourceError(f"{out}: cannot write the weights ({error}); free space or choose another --out") from error
-    norms = sqrt(job.vector_square), sqrt(job.to_square)
-    return Summary(job.parameters, job.copied, job.elements, time.perf_counter() - began, *norms)
+    names = [name for name in job.to.names if not job.is_copied(name)]
+    copied = [name for name in job.to.names if job.is_copied(name)]
+    norms = (sqrt(sum(moved[name][which] for name in names)) for which in (0, 1))
+    elements = sum(prod(job.to.shape(name)) for name in names)
+    return Summary(len(names), copied, elements, time.perf_counter() - began, *norms)
 
 
 @dataclass
 class _Merge:
-    """One merge under way: its inputs, and the totals counted while tensors pass through."""
+    """One merge under way: its inputs, and the shards it writes."""
 
     to: Weights
-    plus: Weights
-    minus: Weights
-    scale: float
+    pairs: Sequence[tuple[Weights, Weights]]
+    vectors: Sequence[Vector]
+    rule: Rule
+    anchored: bool
     out: Path
     buffers: frozenset[str]
     ties: Mapping[str, str]
-    copied: list[str] = field(default_factory=list)
-    parameters: int = 0
-    elements: int = 0
-    vector_square: float = 0.0
-    to_square: float = 0.0
+    length: int
+    shards: Shards = field(init=False)
+    large: threading.Lock = field(default_factory=threading.Lock)
+    where: list[Where] = field(init=False)
 
     def is_copied(self, name: str) -> bool:
         """True if the tensor is taken from `to` as it is."""
@@ -161,16 +144,18 @@ class _Merge:
 
     def check(self) -> None:
         """Compare names, shapes and dtypes from the headers alone; DataError for the first that does not fit."""
-        for weights in (self.to, self.plus, self.minus):
+        others = {id(weights): weights for weights in chain(*self.pairs) if weights is not self.to}
+        for weights in (self.to, *others.values()):
             self._check_ties(weights)
-        for name in self.to.names:
-            if not self.is_copied(name):
-                self._check_tensor(self.plus, name)
-                self._check_tensor(self.minus, name)
-        for weights in (self.plus, self.minus):
+        names = [name for name in self.to.names if not self.is_copied(name)]
+        for name in names:
+            for weights in others.values():
+                self._check_tensor(weights, name)
+        for weights in others.values():
             for name in weights.names:
                 if self.stored_as(self.to, name) is None:
                     raise DataError(f"{weights.folder}: has a tensor {name!r} that {self.to.folder} lacks; {SAME_BASE}")
+        self.where = [Where(vector.where, names) for vector in self.vectors]
 
     def stored_as(self, weights: Weights, name: str) -> str | None:
         """The name under which `weights` stores `name`: itself, or one it is tied to; None if it does not."""
@@ -196,110 +181,90 @@ class _Merge:
         if (dtype := weights.dtype(stored)) not in FLOATS:
             raise DataError(f"{weights.folder}: tensor {name!r} is {dtype}, not floating point; save it unquantised")
 
-    def tensor(self, name: str) -> Tensor:
-        """The tensor `name` of the result, shape and dtype as in `to`; DataError for NaN or Inf."""
-        start = self._read(self.to, name)
-        if self.is_copied(name):
-            self.copied.append(name)
-            return start
-        plus, minus = self._read(self.plus, name), self._read(self.minus, name)
-        wide = accumulator(start.dtype, plus.dtype, minus.dtype)
-        delta = plus.to(wide) - minus.to(wide)
-        self.parameters += 1
-        self.elements += start.numel()
-        self.vector_square += torch.linalg.vector_norm(delta, dtype=torch.float64).item() ** 2
-        self.to_square += torch.linalg.vector_norm(start, dtype=torch.float64).item() ** 2
-        merged = step(start, delta, self.scale)
-        if not torch.isfinite(merged).all():
+    def tensor(self, name: str) -> tuple[float, float]:
+        """Merge and write one tensor; the squares of the norms of its vectors and of `to`. DataError for NaN or Inf."""
+        size, shape = prod(self.to.shape(name)), self.to.shape(name)
+        if self.is_copied(name) or not size:
+            self._copy(name, size)
+            return 0.0, 0.0
+        factors = tuple(v.scale * where.factor(name) for v, where in zip(self.vectors, self.where, strict=True))
+        weights = (1.0, *factors) if self.anchored else factors
+        plan = planned(self.rule, Group(name, shape, weights, partial(self._over, name)), self.length)
+        squares = [0.0, 0.0]
+        with self.large if min(plan.length, size) > LARGE else nullcontext():
+            for begin in range(0, size, plan.length):
+                start, deltas = self._read(name, begin, min(size, begin + plan.length))
+                for which, tensors in enumerate((deltas[self.anchored :], [start])):
+                    squares[which] += sum(self._square(name, tensor) for tensor in tensors)
+                move = plan.step(begin, deltas)
+                if self.anchored:
+                    move.sub_(deltas[0])
+                self._write(name, begin, start.sub_(move.neg_().add_(0.0)))  # x - 0.0 is x, of -0.0 too
+        return squares[0], squares[1]
+
+    def _copy(self, name: str, size: int) -> None:
+        for begin in range(0, size, self.length):
+            piece = self.to.read(name, begin, min(size, begin + self.length))
+            if piece.is_floating_point() and not torch.isfinite(piece).all():
+                raise DataError(f"{self.to.folder}: tensor {name!r} holds NaN or Inf; use an earlier checkpoint")
+            self.shards.write(name, begin, piece)
+
+    def _read(self, name: str, begin: int, end: int) -> tuple[Tensor, list[Tensor]]:
+        """One stretch: `to` and the deltas of all vectors, in the dtype that sums are taken in."""
+        needed = {id(weights): weights for weights in (self.to, *chain(*self.pairs))}
+        pieces = {
+            key: weights.read(self.stored_as(weights, name) or name, begin, end) for key, weights in needed.items()
+        }
+        wide = accumulator(*(piece.dtype for piece in pieces.values()))
+        pieces = {key: piece.to(wide) for key, piece in pieces.items()}
+        return pieces[id(self.to)], [pieces[id(plus)] - pieces[id(minus)] for plus, minus in self.pairs]
+
+    def _over(self, name: str, length: int) -> Iterator[list[Tensor]]:
+        """The deltas of all vectors, stretch by stretch."""
+        size = prod(self.to.shape(name))
+        for begin in range(0, size, length):
+            yield self._read(name, begin, min(size, begin + length))[1]
+
+    def _square(self, name: str, values: Tensor) -> float:
+        """The square of the norm; DataError if an input holds NaN or Inf, which it would show."""
+        square = torch.dot(values, values).item()
+        if isfinite(square):
+            return square
+        for weights in {id(weights): weights for weights in (self.to, *chain(*self.pairs))}.values():
+            if not torch.isfinite(weights.tensor(self.stored_as(weights, name) or name)).all():
+                raise DataError(f"{weights.folder}: tensor {name!r} holds NaN or Inf; use an earlier checkpoint")
+        return torch.dot(values.double(), values.double()).item()
+
+    def _write(self, name: str, begin: int, merged: Tensor) -> None:
+        merged = merged.to(self.to.dtype(name))
+        low, high = torch.aminmax(merged)
+        if not (isfinite(low) and isfinite(high)):
             why = f"overflows {merged.dtype}; lower the scale or save {self.to.folder} as float32"
             raise DataError(f"{self.out}: tensor {name!r} of the merge {why}")
-        return merged
-
-    def _read(self, weights: Weights, name: str) -> Tensor:
-        tensor = weights.tensor(self.stored_as(weights, name) or name)
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise DataError(f"{weights.folder}: tensor {name!r} holds NaN or Inf; use an earlier checkpoint")
-        return tensor
+        self.shards.write(name, begin, merged)
 
 
-def _open_shard(folder: Path, shard: str) -> Any:
-    """Map one safetensors file; DataError if it is missing, corrupt or truncated."""
-    if not (folder / shard).is_file():
-        raise DataError(f"{folder}: {INDEX} names {shard}, which is missing; download or save the folder again")
+def _in_threads(job: _Merge, threads: int) -> dict[str, tuple[float, float]]:
+    """Merge all tensors, the largest first and the others in file order; the first error ends the rest."""
+    names = sorted(job.to.names, key=lambda name: -max(LARGE, prod(job.to.shape(name))))
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="merge")
     try:
-        return safe_open(folder / shard, framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{folder}: {shard} is corrupt or truncated ({error}); download or save it again") from error
-
-
-def _read_index(folder: Path) -> dict[str, str]:
-    """Tensor name -> shard file name; DataError unless every shard is a safetensors file of this very folder."""
-    try:
-        shard_of: dict[str, str] = json.loads((folder / INDEX).read_bytes())["weight_map"]
-        shards = sorted({f"{shard}" for shard in shard_of.values()})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{folder}: {INDEX} is not a weight index ({error!r}); save the model again") from error
-    for shard in shards:
-        if "/" in shard or "\\" in shard or not shard.endswith(".safetensors"):
-            raise DataError(f"{folder}: {INDEX} names {shard!r}, no safetensors file of this folder; save it again")
-    return shard_of
-
-
-def _why_no_weights(folder: Path) -> str:
-    """What to tell a user whose folder holds no safetensors."""
-    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
-    if not pickles:
-        return f"no weights (neither {SINGLE} nor {INDEX}); check the path, or train that arm first"
-    how = "AutoModel.from_pretrained(...).save_pretrained(...), with the model's own class so that it keeps its head"
-    return f"only pickled weights ({pickles[0]}), refused because loading them can run code; convert them with {how}"
-
-
-def _write_folder(job: _Merge) -> None:
-    """Write every shard (and the index) beside its final name, then rename all; no partial file outlives an error."""
-    names = [*job.to.shards, *([] if SINGLE in job.to.shards else [INDEX])]
-    stale = sorted(path.name for path in job.out.glob("model*.safetensors*") if path.name not in names)
-    if stale:
-        raise ResourceError(f"{job.out}: holds other weights ({stale[0]}); merge into an empty folder")
-    partial = {name: job.out / f".{name}.partial" for name in names}
-    try:
-        for shard, stored in job.to.shards.items():
-            specs = [(name, job.to.dtype(name), job.to.shape(name)) for name in stored]
-            write_shard(partial[shard], specs, map(job.tensor, stored))
-        if INDEX in partial:
-            _write_synced(partial[INDEX], [(job.to.folder / INDEX).read_bytes()])
-        for name, path in partial.items():
-            path.replace(job.out / name)
+        return dict(zip(names, pool.map(job.tensor, names), strict=True))
     finally:
-        for path in partial.values():
-            path.unlink(missing_ok=True)
+        pool.shutdown(cancel_futures=True)
 
 
-def write_shard(path: Path, specs: Sequence[Spec], tensors: Iterable[Tensor]) -> None:
-    """Write a safetensors file tensor by tensor: `specs` gives (name, dtype, shape) of each of `tensors`, in order.
-
-    Raises OSError if the file cannot be written, ValueError if a tensor is not as announced.
-    """
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name, dtype, shape in specs:
-        begin, end = end, end + prod(shape) * dtype.itemsize
-        header[name] = {"dtype": CODES[dtype], "shape": list(shape), "data_offsets": [begin, end]}
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    parts = (_raw(tensor, spec) for tensor, spec in zip(tensors, specs, strict=True))
-    _write_synced(path, chain([len(text).to_bytes(8, "little"), text], parts))
+@contextmanager
+def _one_core_each() -> Iterator[None]:
+    """Torch computes on one core per thread of ours: sums are then taken in the same order on every machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
-def _raw(tensor: Tensor, spec: Spec) -> memoryview:
-    """The tensor's bytes in row-major order, through uint8 because numpy knows no bf16."""
-    if (tensor.dtype, tuple(tensor.shape)) != spec[1:]:
-        raise ValueError(f"tensor {spec[0]!r} is {tensor.dtype} {tuple(tensor.shape)}, announced as {spec[1:]}")
-    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
-
-
-def _write_synced(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Write `parts` to `path`, one after another, and wait until they are on the disk."""
-    with path.open("wb") as file:
-        file.writelines(parts)
-        file.flush()
-        os.fsync(file.fileno())
+def _cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from asr_analogy.asr.family import open_recogniser
 from asr_analogy.errors import DataError, MissingError, RecipeError
+from asr_analogy.recipe import Merge
 from asr_analogy.stages.merge import estimate, merge, merge_folders
 from asr_analogy.stages.train import train
 from asr_analogy.workspace import Workspace, read_record
@@ -197,3 +198,64 @@ def test_merging_before_training_says_what_to_run(trained: Path, tmp_path: Path)
         merge(models.recipe(trained / "base"), Workspace(tmp_path))
     step = estimate(models.recipe(trained / "base"), Workspace(tmp_path))[0]
     assert not step.done and 0 < step.seconds < 10
+
+
+def test_a_rule_of_the_recipe_works_on_its_base(trained: Path, tmp_path: Path) -> None:
+    place = Workspace(Path(shutil.copytree(trained / "run", tmp_path / "run")))
+    shutil.rmtree(place.root / "models" / "merged", ignore_errors=True)
+    recipe = models.recipe(trained / "base", merge={"rule": "average", "scale": 0.5, "where": {"encoder": 1.0}})
+    assert estimate(recipe, place)[0].detail == "average, scale 0.5, encoder 1.0"
+    merge(recipe, place)
+    c, b, a, merged = (weights(place.root / "models" / name) for name in (C, B, A, "merged"))
+    base = weights(trained / "base")
+    for name in merged:
+        if name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            assert torch.equal(merged[name], c[name])
+            continue
+        share = 0.5 if "encoder" in name.split(".") else 0.0
+        wanted = base[name] + (c[name] - base[name] + share * (b[name] - a[name])) / (1 + share)
+        torch.testing.assert_close(merged[name], wanted, rtol=1e-5, atol=1e-5)
+    other = models.recipe(trained / "base", merge={"rule": "dare", "density": 0.9}, seed=4)
+    with pytest.raises(RecipeError, match=r"made from other inputs \((density|rule|scale)"):
+        merge(other, place)
+    record = read_record(place.root / "models" / "merged")
+    assert record and record["inputs"]["rule"] == "average" and record["inputs"]["where"] == [["encoder", 1.0]]
+
+
+def test_rules_of_folders_need_their_base(trained: Path, arm: Callable[[str], Path], tmp_path: Path) -> None:
+    how = Merge(rule="dare-ties", density=0.8)
+    with pytest.raises(RecipeError, match="rule dare-ties combines vectors from the base on; give --base"):
+        merge_folders(arm(C), arm(B), arm(A), 0.3, tmp_path / "out", how=how)
+    merge_folders(arm(C), arm(B), arm(A), 0.3, tmp_path / "out", base=trained / "base", how=how)
+    merged, c = weights(tmp_path / "out"), weights(arm(C))
+    assert any(not torch.equal(merged[name], c[name]) for name in c)
+    record = read_record(tmp_path / "out")
+    assert record and record["inputs"]["density"] == 0.8 and record["inputs"]["seed"] == 1
+    with pytest.raises(RecipeError, match=r"fine-tuned from another base than --base .*; give its own"):
+        merge_folders(arm(C), arm(B), arm(A), 0.3, tmp_path / "other", base=arm(B), how=how)
+    with pytest.raises(RecipeError, match="merge.where.nobody: no tensor of this model"):
+        merge_folders(arm(C), arm(B), arm(A), 0.3, tmp_path / "other", how=Merge(where={"nobody": 1}))
+    assert not (tmp_path / "other").exists()
+
+
+def plain(folder: Path, value: float, **settings: str) -> Path:
+    folder.mkdir()
+    save_file({"layers.0.w": torch.full((3, 2), value)}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_type": "something-new"}))
+    (folder / "tokenizer.json").write_text(settings.get("tokens", "{}"))
+    return folder
+
+
+def test_plain_state_dicts_need_no_model_class(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    c, b, a = (plain(tmp_path / name, value) for name, value in (("c", 1.0), ("b", 4.0), ("a", 2.0)))
+    merge_folders(c, b, a, 0.5, tmp_path / "out")
+    assert weights(tmp_path / "out")["layers.0.w"].unique().tolist() == [2.0]
+    assert (tmp_path / "out" / "config.json").read_text() == (c / "config.json").read_text()
+    assert "is of no known family; merged by the names and shapes of its tensors" in caplog.text
+    merge_folders(*(folder / "model.safetensors" for folder in (c, b, a)), 0.5, tmp_path / "files")
+    assert weights(tmp_path / "files")["layers.0.w"].unique().tolist() == [2.0]
+    other = plain(tmp_path / "other", 1.0, tokens="[]")
+    with pytest.raises(DataError, match="--plus .*other: another tokenizer.json than --to"):
+        merge_folders(c, other, a, 0.5, tmp_path / "no")
+    with pytest.raises(RecipeError, match="--minus .*base: another model than --to"):
+        merge_folders(c, b, models.tiny("conformer", tmp_path / "base"), 0.5, tmp_path / "no")

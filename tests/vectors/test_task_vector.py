@@ -1,11 +1,22 @@
 """Task vectors in memory: the lecture's toy truths, the algebra, and what is refused."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from asr_analogy.errors import DataError
+from asr_analogy.errors import DataError, RecipeError
+from asr_analogy.vectors.shards import save
 from asr_analogy.vectors.task_vector import TaskVector, analogy
+from asr_analogy.vectors.weights import SINGLE, Weights
+
+WHOLE = some.lists(some.integers(-99, 99).map(float), min_size=4, max_size=4)
+"""Whole numbers: their sums are exact in any order."""
 
 
 def one(*values: float) -> dict[str, Tensor]:
@@ -173,3 +184,77 @@ def test_other_operations_refuse() -> None:
         vector + 1  # type: ignore[operator]
     with pytest.raises(TypeError):
         vector - 1  # type: ignore[operator]
+
+
+@given(WHOLE, WHOLE, WHOLE, WHOLE, some.integers(-4, 4))
+@settings(deadline=None, max_examples=50)
+def test_identities(a: list[float], b: list[float], c: list[float], base: list[float], scale: int) -> None:
+    origin = one(*base)
+    tau_a, tau_b, tau_c = (TaskVector.between(origin, one(*end)) for end in (a, b, c))
+    assert (tau_a + tau_b) + tau_c == tau_a + (tau_b + tau_c)
+    assert tau_b - tau_a == -(tau_a - tau_b) == TaskVector.between(one(*a), one(*b))
+    assert scale * (tau_a + tau_b) == scale * tau_a + scale * tau_b
+    assert same_bits(tau_a.apply(origin), one(*a))
+    assert torch.equal((-tau_a).apply(one(*a))["w"], origin["w"])
+    family = (tau_c + scale * tau_b - scale * tau_a).apply(origin)
+    assert torch.equal(family["w"], analogy(one(*c), one(*b), one(*a), scale)["w"])
+
+
+def folder(path: Path, content: dict[str, Tensor], base: str = "") -> Path:
+    path.mkdir()
+    save_file(content, path / SINGLE)
+    if base:
+        record = {"inputs": {"base": base}, "files": {}, "content": ""}
+        (path / "run.json").write_text(json.dumps(record))
+    return path
+
+
+def test_folders_give_the_same_vectors_as_state_dicts(tmp_path: Path) -> None:
+    states = [model(seed, torch.float16) | {"bn.running_var": torch.ones(1) * seed} for seed in range(4)]
+    base, a, b, c = (folder(tmp_path / str(seed), state) for seed, state in enumerate(states))
+    vector = TaskVector.between(base, c) + 0.5 * (TaskVector.between(base, b) - TaskVector.between(base, a))
+    memory = [TaskVector.between(states[0], state) for state in states]
+    assert vector == memory[3] + 0.5 * (memory[2] - memory[1])
+    assert vector.names == tuple(name for name in Weights.open(base) if name != "bn.running_var")
+    merged = vector.apply(base)
+    assert same_bits(dict(merged), {name: vector.apply(states[0])[name] for name in merged})
+    (tmp_path / "out").mkdir()
+    save(merged, tmp_path / "out", Weights.open(base))
+    assert same_bits(load_file(tmp_path / "out" / SINGLE), {name: merged[name] for name in sorted(merged)})
+    assert "3 tensors, 17 elements" in repr(vector)
+    with pytest.raises(KeyError):
+        vector["lost"]
+
+
+def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
+    base, tuned = folder(tmp_path / "base", one(1, 2)), folder(tmp_path / "tuned", one(5, 5))
+    vector = 2 * TaskVector.between(base, tuned)
+    content = bytearray((tuned / SINGLE).read_bytes())
+    content[-8:] = torch.tensor([1.0, 9]).numpy().tobytes()
+    (tuned / SINGLE).write_bytes(content)
+    assert vector["w"].tolist() == [0, 14]
+
+
+def test_parents(tmp_path: Path) -> None:
+    base, a = folder(tmp_path / "base", one(1)), folder(tmp_path / "a", one(2), "x")
+    b, stranger = folder(tmp_path / "b", one(4), "x"), folder(tmp_path / "stranger", one(3), "y")
+    vector = TaskVector.between(base, a) + TaskVector.between(a, b)
+    assert vector.parent == "x" == (-2 * vector).parent
+    assert vector.apply(a)["w"].tolist() == [5]
+    with pytest.raises(DataError, match="stranger: fine-tuned from another base than .*/a"):
+        TaskVector.between(a, stranger)
+    with pytest.raises(DataError, match="different bases and do not add up"):
+        vector - TaskVector.between(base, stranger)
+    with pytest.raises(DataError, match="stranger: fine-tuned from another base than the vector"):
+        vector.apply(stranger)
+    assert (vector + TaskVector(one(1))).parent == "x"
+    assert TaskVector.between(one(1), one(2), parent="z").parent == "z"
+
+
+def test_scaled_by_parts() -> None:
+    vector = TaskVector({f"encoder.layers.{n}.w": torch.ones(2) for n in range(3)} | {"decoder.w": torch.ones(2)})
+    scaled = vector.scaled({"encoder": (1.0, 0.0), "decoder": 3})
+    assert [scaled[name][0].item() for name in scaled] == [1, 0.5, 0, 3]
+    assert vector.scaled({}) == vector
+    with pytest.raises(RecipeError, match="no tensor of this model"):
+        vector.scaled({"attention": 1})
