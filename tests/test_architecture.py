@@ -23,6 +23,7 @@ ALLOWED = {
     "vectors": LOW,
     "stages": LOW | {"tts", "asr", "vectors"},
     "cli": LOW | {"stages"},
+    "__main__": {"cli"},
     "__init__": LOW | {"stages", "vectors"},
 }
 

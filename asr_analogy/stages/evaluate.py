@@ -34,14 +34,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("asr_analogy")
 
 BASE, BASELINE = "base", "domain-synthetic"
-SYSTEMS = (BASE, "general-real", BASELINE, "merged", "domain-real")
-"""Systems in the order of the table; the last is the oracle and is there only if its arm was trained."""
+SYSTEMS = (BASE, "general-real", BASELINE, "joint", "general-mixed", "continued", "merged", "domain-real")
+"""Systems in the order of the table; the last is the oracle. It and the arms beside the analogy's are there if trained."""
 TESTS = ("domain-test", "general-test")
 
 
 def systems(recipe: Recipe) -> list[str]:
     """The systems that the recipe's table shows."""
-    return [name for name in SYSTEMS if name != "domain-real" or recipe.domain.real is not None]
+    absent = {"joint", "general-mixed", "continued"} - set(recipe.train.further_arms)
+    return [
+        name for name in SYSTEMS if name not in absent and (name != "domain-real" or recipe.domain.real is not None)
+    ]
 
 
 def tests(recipe: Recipe) -> list[str]:
