@@ -53,9 +53,11 @@ def _stage(
     join: bool = False,
 ) -> None:
     from asr_analogy.recipe import Recipe
-    from asr_analogy.workspace import Workspace
+    from asr_analogy.workspace import Workspace, follower, processes
 
     _logging(verbose)
+    if processes() > 1 and list(names) != ["train"]:
+        raise RecipeError("several processes can only train: give the launcher the command train, with --arm if wanted")
     recipe = Recipe.load(path, overrides)
     workspace = Workspace(place or Path("runs") / recipe.name)
     if dry_run:
@@ -66,7 +68,7 @@ def _stage(
             _call(name, recipe, workspace, force, only)
     if "report" in names:
         _show_report(workspace, as_json)
-    elif as_json:
+    elif as_json and not follower():
         print(json.dumps({"workspace": str(workspace.root), "done": list(names)}))
 
 
@@ -144,7 +146,7 @@ def _show_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for heading in headings:
-        words = heading in ("system", "card", "note")
+        words = heading in ("system", "card", "note", "base")
         table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "note")
     for cells in rows:
         table.add_row(*cells)
@@ -153,7 +155,10 @@ def _show_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str
 
 def _logging(verbose: bool) -> None:
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
-    logging.getLogger("asr_analogy").setLevel(logging.DEBUG if verbose else logging.INFO)
+    from asr_analogy.workspace import follower
+
+    level = logging.WARNING if follower() else logging.INFO  # one of several processes is enough to listen to
+    logging.getLogger("asr_analogy").setLevel(logging.DEBUG if verbose else level)
 
 
 def _verb(name: str, stages: Sequence[str], text: str) -> None:
@@ -305,6 +310,19 @@ def merge(
     assert to and plus and minus and out
     merge_folders(to, plus, minus, scale, out, force, base, how)
     print(json.dumps({"out": str(out), "scale": scale}) if as_json else f"merged: {out}")
+
+
+@app.command(help="Say what this machine is, what is installed, and which bases fit on it.")
+def doctor(as_json: AsJson = False) -> None:
+    from asr_analogy.stages.doctor import HEADINGS, facts, rows, title
+    from asr_analogy.stages.doctor import doctor as examine
+
+    found = examine()
+    if as_json:
+        print(json.dumps(found))
+        return
+    print("\n".join(facts(found)))
+    _show_table(title(), HEADINGS, rows(found))
 
 
 _verb("eval", ["eval"], "Transcribe the test sets with base, B, C, merged (and the oracle), then score.")

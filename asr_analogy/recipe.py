@@ -139,9 +139,29 @@ class Prepare(Options):
     workers: int = Field(0, ge=0, description="synthesis processes; 0 takes one per core")
 
 
+class Lora(Options):
+    rank: int = Field(32, gt=0, description="rank of every adapter")
+    alpha: int = Field(64, gt=0, description="adapters are scaled by alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of an adapter's inputs left out while training")
+
+
+class Augment(Options):
+    room: str | None = Field(None, description="room of asr_analogy.speech.rooms that clips are heard in")
+    room_share: float = Field(0.5, gt=0, le=1, description="share of the clips that are heard in the room")
+    noise_share: float = Field(
+        0.0, ge=0, lt=1, description="Whisper: share of the clips replaced by noise with an empty transcript"
+    )
+    mask_time_prob: float | None = Field(None, ge=0, lt=1, description="SpecAugment: share of the frames hidden")
+    mask_time_length: int = Field(10, gt=0, description="SpecAugment: frames hidden together")
+    mask_feature_prob: float | None = Field(None, ge=0, lt=1, description="SpecAugment: share of the features hidden")
+    mask_feature_length: int = Field(10, gt=0, description="SpecAugment: features hidden together")
+
+
 class Train(Options):
     steps: int = Field(1000, gt=0, description="optimiser steps of every arm")
-    batch: int = Field(16, gt=0, description="utterances per forward pass")
+    batch: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
+        16, description="utterances per forward pass; auto takes the most that fit, the same for all arms of a run"
+    )
     accumulate: int = Field(1, gt=0, description="forward passes per optimiser step")
     rate: float = Field(1e-5, gt=0, description="peak learning rate of AdamW")
     warmup: int = Field(50, ge=0, description="steps of linear warm-up; the rate then falls linearly to zero")
@@ -150,10 +170,45 @@ class Train(Options):
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="autocast type; auto takes bf16 where the device computes in it"
     )
-    freeze: list[str] = Field([], description="parameters whose name begins so stay as in the base")
+    freeze: list[str] = Field(
+        [], description="encoder, feature_encoder, decoder, or a name's beginning: parameters that stay as in the base"
+    )
+    rates: dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+        None, description="factor on the rate, by part: encoder, feature_encoder, decoder, or a name's beginning"
+    )
+    lora: Lora | None = Field(None, description="train low-rank adapters only; they are merged into the saved weights")
+    augment: Augment | None = Field(None, description="what training does to the sound; the same in every arm")
+    average: Literal["ema"] | Annotated[int, Field(gt=1)] | None = Field(
+        None,
+        description="save the mean of the weights at so many points, a 20th of the steps apart, or their moving average",
+    )
+    seeds: Annotated[list[int], Field(min_length=2)] | None = Field(
+        None, description="train each arm once per seed and save the mean of the weights"
+    )
+    mix: float | None = Field(
+        None, gt=0, lt=1, description="share of domain-synthetic speech in a further arm, joint, beside general-real"
+    )
+    start_from: Literal["general-mixed", "general-real", "general-synthetic"] | None = Field(
+        None, description="arm from which a further arm, continued, learns the domain at a tenth of the rate"
+    )
+    tracker: str | None = Field(
+        None, description="tensorboard, wandb, ...: where accelerate also sends the metrics; nowhere if not given"
+    )
     checkpoint_minutes: float = Field(
         5.0, ge=0, description="minutes between checkpoints; 0 writes one after every step"
     )
+
+    @property
+    def clips(self) -> int:
+        """Utterances per forward pass, once `batch: auto` is settled."""
+        assert self.batch != "auto", "train.batch is not settled yet"
+        return self.batch
+
+    @property
+    def further_arms(self) -> list[str]:
+        """Arms beside those of the analogy: rivals that `mix` and `start_from` ask for, in the order of training."""
+        mixed = ["general-mixed"] if self.start_from == "general-mixed" else []
+        return [*(["joint"] if self.mix else []), *mixed, *(["continued"] if self.start_from else [])]
 
 
 SPARSE = ("ties", "dare", "dare-ties", "breadcrumbs", "della")

@@ -29,6 +29,8 @@ from asr_analogy.errors import DataError, RecipeError, ResourceError
 RECORD = "run.json"
 MARKER = "inputs.json"
 """Stands in an unfinished folder and says what it is made from."""
+MEASURED = "measured.json"
+"""Times and sizes that a stage leaves for run.json; no part of the content, since they differ from run to run."""
 PACKAGES = ("asr-analogy", "torch", "transformers", "datasets", "accelerate", "numpy", "jiwer", "espeakng-loader")
 
 
@@ -48,6 +50,9 @@ class Workspace:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the workspace for this process; raises ResourceError if another process holds it."""
+        if follower():  # the first process holds it for all
+            yield
+            return
         with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             handle = (self.root / ".lock").open("a+")
@@ -100,7 +105,10 @@ class Folder:
     @contextlib.contextmanager
     def writing(self) -> Iterator[Path]:
         """Yield the hidden folder to fill; on success it becomes `path`. What an earlier, killed call with the same
-        inputs left in it is still there; what other inputs left is gone."""
+        inputs left in it is still there; what other inputs left is gone. A follower only learns where it is."""
+        if follower():
+            yield self.partial
+            return
         started = time.time()
         with disk_errors(self.path):
             self._open()
@@ -144,7 +152,7 @@ class Folder:
     def publish(self, started: float) -> None:
         """Make the hidden folder the finished one; `started` is when the work on it began, in seconds as time.time()."""
         self._clear()
-        ours = (self.partial / MARKER, self.partial / RECORD)
+        ours = (self.partial / MARKER, self.partial / RECORD, self.partial / MEASURED)
         made = [file for file in _files(self.partial) if file not in ours]
         files = {file.relative_to(self.partial).as_posix(): digest(file) for file in made}
         record = {
@@ -156,6 +164,8 @@ class Folder:
             "commit": commit(),
             "machine": machine(),
         }
+        measured = _read_json(self.partial / MEASURED)
+        record |= {"measured": measured} if measured else {}
         write_whole(self.partial / RECORD, json.dumps(record, indent=1))
         self._publish()
 
@@ -180,6 +190,7 @@ class Folder:
 
     def _publish(self) -> None:
         (self.partial / MARKER).unlink(missing_ok=True)
+        (self.partial / MEASURED).unlink(missing_ok=True)
         for place in [*_files(self.partial), *_folders(self.partial)]:
             _sync(place)
         old = self.path.parent / f".{self.path.name}.old"
@@ -189,6 +200,16 @@ class Folder:
         self.partial.rename(self.path)
         _sync(self.path.parent)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def processes() -> int:
+    """How many processes a launcher (torchrun, accelerate) started on this command; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE") or 1)
+
+
+def follower() -> bool:
+    """True in every process of a launcher but the first: it computes and writes nothing."""
+    return processes() > 1 and os.environ.get("RANK", "0") != "0"
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

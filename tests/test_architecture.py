@@ -25,6 +25,7 @@ ALLOWED = {
     "stages": LOW | {"tts", "asr", "vectors"},
     "cli": LOW | {"stages", "cli_vectors"},
     "cli_vectors": LOW | {"stages"},
+    "__main__": {"cli"},
     "__init__": LOW | {"stages", "vectors"},
 }
 

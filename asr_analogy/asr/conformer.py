@@ -18,6 +18,11 @@ class ConformerRecogniser:
     """Wav2Vec2ConformerForCTC with its processor. Labels are the spoken form in the letters of its vocabulary."""
 
     window: float | None = None
+    parts = {
+        "encoder": "wav2vec2_conformer.",
+        "feature_encoder": "wav2vec2_conformer.feature_extractor.",
+        "decoder": "lm_head.",
+    }
 
     def __init__(self, folder: Path, weights: bool = True) -> None:
         self.processor: Any = open_processor(folder)

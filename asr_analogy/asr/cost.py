@@ -1,5 +1,7 @@
 """What a pass through a recogniser costs, estimated without loading it: parameters from the file headers, speed measured."""
 
+import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +47,16 @@ def bfloat16() -> bool:
 def seconds(folder: Path, window: float | None, utterances: float, passes: float) -> float:
     """Estimated seconds for `passes` (a training step counts 3, a transcript 2) over so many utterances."""
     return passes * 2 * parameters(folder) * utterances * (window or TYPICAL) * FRAMES / speed()
+
+
+def peak_memory() -> int:
+    """Most bytes this process has held: on the GPU if there is one, else in memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage also counts what the process had been before it became this program
+        return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @contextmanager

@@ -28,6 +28,8 @@ class Recogniser(Protocol):
     processor: Any
     decoding: dict[str, str]
     """What generation_config.json is to say for the recipe's language; empty where a model knows one language only."""
+    parts: dict[str, str]
+    """What the names of the parameters of the encoder, feature_encoder and decoder begin with."""
     window: float | None
     """Longest audio in seconds that one forward pass takes, or None."""
 

@@ -1,30 +1,55 @@
 """Fine-tuning: one visible loop on accelerate, the same for every family and every arm."""
 
-import ctypes
+import json
 import logging
-import signal
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 
-from asr_analogy.asr import checkpoint
-from asr_analogy.asr.cost import bfloat16, memory_errors
+from asr_analogy.asr import adapters, checkpoint, ranks
+from asr_analogy.asr.augmentation import spec_augment
+from asr_analogy.asr.averaging import Average
+from asr_analogy.asr.cost import bfloat16, memory_errors, peak_memory
 from asr_analogy.asr.family import Recogniser
 from asr_analogy.asr.feeding import Batch, feed
-from asr_analogy.errors import DataError, Interrupted, RecipeError
+from asr_analogy.asr.process import keep_freed_memory, repeatable, stop_signals
+from asr_analogy.asr.rates import freeze, groups, rate_at
+from asr_analogy.asr.tracking import settings, tracked
+from asr_analogy.errors import DataError, Interrupted
 from asr_analogy.progress import progress
 from asr_analogy.recipe import Train
 from asr_analogy.speech.corpus import Utterance
+from asr_analogy.workspace import MEASURED, write_whole
 
 log = logging.getLogger("asr_analogy")
+
+
+@dataclass
+class Meter:
+    """What the clock and the memory say of a run since it was last started; never part of its metrics."""
+
+    audio: float = 0.0
+    """Seconds of sound trained on."""
+    saving: float = 0.0
+    """Seconds spent on checkpoints."""
+    started: float = field(default_factory=time.monotonic)
+
+    def read(self) -> dict[str, float]:
+        """Plain numbers for run.json."""
+        seconds = max(time.monotonic() - self.started, 1e-6)
+        return {
+            "training_seconds": round(seconds, 1),
+            "checkpoint_seconds": round(self.saving, 1),
+            "audio_seconds_per_second": round(self.audio / seconds, 2),
+            "peak_memory_gb": round(peak_memory() / 1e9, 3),
+        }
 
 
 @dataclass
@@ -40,10 +65,34 @@ class Job:
     optimizer: Any
     out: Path
     state: checkpoint.State
+    average: Average | None
+    adapters: Any = None
+    """peft's handle on the adapters, if there are any."""
+    meter: Meter = field(default_factory=Meter)
+    saved: float = field(default_factory=time.monotonic)
 
     def save(self) -> None:
-        """Write a checkpoint."""
-        checkpoint.write(self.out, self.recogniser.model, self.optimizer, self.state)
+        """Write a checkpoint; every process must come here."""
+        started = time.monotonic()
+        randoms = ranks.all_random_states(self.accelerator)
+        if self.accelerator.is_main_process:
+            checkpoint.write(self.out, self.recogniser.model, self.optimizer, self.state, randoms)
+        self.accelerator.wait_for_everyone()
+        self.saved = time.monotonic()
+        self.meter.saving += self.saved - started
+
+    def due(self) -> bool:
+        """True if the last checkpoint lies `checkpoint_minutes` back."""
+        return time.monotonic() - self.saved >= self.options.checkpoint_minutes * 60
+
+    def finish(self) -> None:
+        """Leave the recogniser with the weights to keep: adapters merged, the mean taken; write what was measured."""
+        if self.adapters is not None:
+            adapters.merge(self.adapters)
+        if self.average is not None:
+            self.average.apply(self.recogniser.model)
+        if self.accelerator.is_main_process:
+            write_whole(self.out / MEASURED, json.dumps(self.meter.read()))
 
 
 def fit(
@@ -53,24 +102,28 @@ def fit(
     batches: Sequence[Sequence[int]],
     options: Train,
     out: Path,
+    logs: Path | None = None,
 ) -> list[dict[str, float]]:
     """Fine-tune `recogniser` in place on `batches` of `utterances`; returns one line of metrics per step.
 
     Goes on from a checkpoint in `out`, on a CPU bit for bit as if it had never stopped (on a GPU up to the order in which
-    it adds). Raises Interrupted on SIGINT or SIGTERM
+    it adds). A tracker's files go to `logs`. Raises Interrupted on SIGINT or SIGTERM
     (a checkpoint is written first), DataError on a loss or gradient that is not finite, ResourceError out of memory.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     torch.set_flush_denormal(True)
-    job = _start(arm, recogniser, options, out)
+    job = _start(arm, recogniser, options, out, logs or out)
     done = job.state.step
     where = f" from step {done}" if done else ""
-    saved = time.monotonic()
-    todo = batches[done * options.accumulate :]
+    rank, world = job.accelerator.process_index, job.accelerator.num_processes
+    todo = [ranks.shard(batch, rank, world) for batch in batches[done * options.accumulate :]]
+    idle = iter([len(batch) <= rank for batch in batches[done * options.accumulate :]])
     with (
         progress(arm, options.steps, done) as advance,
-        _stop_signals() as stop,
-        _repeatable(),
+        stop_signals() as stop,
+        repeatable(),
+        spec_augment(recogniser.model, options.augment),
+        tracked(job.accelerator, arm, options),
         closing(feed(recogniser, utterances, todo)) as inputs,
     ):
         log.info(
@@ -79,18 +132,28 @@ def fit(
         while job.state.step < options.steps:
             started = time.monotonic()
             with memory_errors(_smaller(options)):
-                line, seconds = _step(job, inputs)
-            job.state.step += 1
-            job.state.metrics.append(line)  # nothing that the clock says: the same run writes the same file
+                line, seconds = _step(job, inputs, idle)
+            _count(job, line, seconds)
             speed = seconds / max(time.monotonic() - started, 1e-6)
             advance(1, f"loss {line['loss']:.3f}, {speed:.0f} s of audio per second")
-            if stop.is_set() or time.monotonic() - saved >= options.checkpoint_minutes * 60:
+            stopping, due = ranks.agree(job.accelerator, stop.is_set(), job.due())
+            if stopping or due:
                 job.save()
-                saved = time.monotonic()
-            if stop.is_set():
+            if stopping:
                 place = f"stopped at step {job.state.step} of {options.steps}"
                 raise Interrupted(f"{arm}: {place}; the same command goes on from there")
+    job.finish()
     return job.state.metrics
+
+
+def _count(job: Job, line: dict[str, float], seconds: float) -> None:
+    """Enter a step that is done. Its metrics hold nothing that the clock says: the same run writes the same file."""
+    job.state.step += 1
+    job.state.metrics.append(line)
+    job.meter.audio += seconds
+    if job.average is not None:
+        job.average.update(job.state.step, adapters.merged_weights(job.recogniser.model))
+    job.accelerator.log(line, step=job.state.step)
 
 
 def _train_mode(model: Any) -> None:
@@ -105,37 +168,48 @@ def _train_mode(model: Any) -> None:
             module.eval()
 
 
-def _start(arm: str, recogniser: Recogniser, options: Train, out: Path) -> Job:
+def _start(arm: str, recogniser: Recogniser, options: Train, out: Path, logs: Path) -> Job:
     """Model and optimiser on their device, as the base has them or as a checkpoint left them."""
     accelerator = Accelerator(
         # Autocast is ours (_autocast): accelerate allows one precision in a process, and a recipe may ask for another.
         mixed_precision="no",
         gradient_accumulation_steps=options.accumulate,
         cpu=not torch.cuda.is_available(),
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],  # layer drop skips some
+        **settings(options, logs),
     )
-    _freeze(recogniser.model, options.freeze)
-    trained = [parameter for parameter in recogniser.model.parameters() if parameter.requires_grad]
+    low_rank = adapters.add(recogniser.model, options.lora) if options.lora else None
+    freeze(recogniser, options.freeze)
     optimizer = torch.optim.AdamW(
-        trained, lr=options.rate, weight_decay=options.weight_decay, betas=(0.9, 0.98), fused=True
-    )
+        groups(recogniser, options.rates or {}),
+        lr=options.rate, weight_decay=options.weight_decay, betas=(0.9, 0.98), fused=True,
+    )  # fmt: skip
     model, optimizer = accelerator.prepare(recogniser.model, optimizer)
-    state = checkpoint.restore(out, recogniser.model, optimizer)
+    ranks.part_ways(accelerator.process_index)
+    state = checkpoint.restore(out, recogniser.model, optimizer, accelerator.process_index)
+    accelerator.wait_for_everyone()
+    average = Average(options.average, options.steps, state.average) if options.average else None
     _train_mode(model)
-    return Job(arm, recogniser, options, accelerator, model, optimizer, out, state)
+    return Job(arm, recogniser, options, accelerator, model, optimizer, out, state, average, low_rank)
 
 
-def _step(job: Job, inputs: Iterator[Batch]) -> tuple[dict[str, float], float]:
-    """One optimiser step over `accumulate` batches; returns its line of metrics and the seconds of audio in it."""
+def _step(job: Job, inputs: Iterator[Batch], idle: Iterator[bool]) -> tuple[dict[str, float], float]:
+    """One optimiser step over `accumulate` batches; returns its line of metrics and the seconds of audio in it.
+
+    `idle` says of every batch whether this process has no part of its own in it.
+    """
     options, accelerator, optimizer, model = job.options, job.accelerator, job.optimizer, job.model
-    total, seconds = 0.0, 0.0
+    total, seconds, norm = 0.0, 0.0, torch.tensor(0.0)
     rate = rate_at(job.state.step, options)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["factor"]
     for _ in range(options.accumulate):
         chosen, batch = next(inputs)
         with accelerator.accumulate(model):
             with _autocast(options):
                 loss = model(**{name: value.to(accelerator.device) for name, value in batch.items()}).loss
+            if accelerator.num_processes > 1:
+                loss = loss * ranks.share(accelerator, job.recogniser.model, batch, next(idle))
             _check_finite(job, "loss", loss, chosen)
             accelerator.backward(loss)
             if accelerator.sync_gradients:
@@ -143,16 +217,10 @@ def _step(job: Job, inputs: Iterator[Batch]) -> tuple[dict[str, float], float]:
                 _check_finite(job, "gradient", norm, chosen)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        total += loss.item() / options.accumulate
-        seconds += sum(utterance.duration for utterance in chosen)
-    return {"step": job.state.step + 1, "loss": round(total, 5), "rate": rate}, seconds
-
-
-def rate_at(step: int, options: Train) -> float:
-    """Learning rate of the step with this number (from 0): linear warm-up to the peak, then linear to zero."""
-    if step < options.warmup:
-        return options.rate * (step + 1) / options.warmup
-    return options.rate * (options.steps - step) / max(1, options.steps - min(options.warmup, options.steps - 1))
+        total += ranks.mean(accelerator, loss.detach()).item() / options.accumulate
+        seconds += sum(utterance.duration for utterance in chosen) * accelerator.num_processes
+    line = {"step": job.state.step + 1, "loss": round(total, 5), "rate": rate, "grad_norm": round(norm.item(), 5)}
+    return line, seconds
 
 
 def precision(options: Train) -> str:
@@ -167,20 +235,6 @@ def _autocast(options: Train) -> torch.autocast:
     return torch.autocast(device, torch.bfloat16, enabled=precision(options) == "bf16")
 
 
-def _freeze(model: Any, prefixes: Sequence[str]) -> None:
-    """Freeze parameters by name prefix. Raises RecipeError for a prefix of none, or if nothing is left to train."""
-    names = [name for name, _ in model.named_parameters()]
-    for prefix in prefixes:
-        if not any(name.startswith(prefix) for name in names):
-            known = ", ".join(sorted({".".join(name.split(".")[:2]) for name in names}))
-            raise RecipeError(f"train.freeze: {prefix}: no parameter begins so; parts of this base: {known}")
-    for name, parameter in model.named_parameters():
-        if name.startswith(tuple(prefixes)):
-            parameter.requires_grad_(False)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise RecipeError("train.freeze: freezes every parameter, so there is nothing to train; freeze fewer parts")
-
-
 def _check_finite(job: Job, what: str, value: torch.Tensor, chosen: Sequence[Utterance]) -> None:
     if not torch.isfinite(value):
         ids = ", ".join(utterance.id for utterance in chosen)
@@ -191,55 +245,5 @@ def _check_finite(job: Job, what: str, value: torch.Tensor, chosen: Sequence[Utt
 
 
 def _smaller(options: Train) -> str:
-    half = max(1, options.batch // 2)
+    half = max(1, options.clips // 2)
     return f"try --set train.batch={half} --set train.accumulate={options.accumulate * 2}"
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Event]:
-    """While entered, the first SIGINT or SIGTERM asks for a stop after the step in hand; the next one acts at once."""
-    stop = Event()
-    before: dict[int, Any] = {}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def ask(*_: object) -> None:
-        stop.set()
-        restore()
-
-    with suppress(ValueError):  # not in the main thread: the caller handles signals
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        restore()
-
-
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """While entered, a CPU adds in one order: else threads race to add the gradients of Whisper's positions, and two runs
-    of one seed end some tenths of a percent of WER apart."""
-    before = torch.are_deterministic_algorithms_enabled()
-    memory: Any = torch.utils.deterministic
-    fill, memory.fill_uninitialized_memory = (
-        memory.fill_uninitialized_memory,
-        False,
-    )  # no kernel here reads before writing
-    torch.use_deterministic_algorithms(before or not torch.cuda.is_available())
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-        memory.fill_uninitialized_memory = fill
-
-
-def _keep_freed_memory() -> None:
-    """Ask glibc to keep freed blocks: mapping fresh pages for every large tensor can cost half of a CPU step."""
-    if sys.platform == "linux" and not torch.cuda.is_available():
-        with suppress(OSError, AttributeError):  # another C library
-            libc = ctypes.CDLL("libc.so.6")
-            libc.mallopt(-4, 0)  # M_MMAP_MAX: no mapped blocks
-            libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: never give pages back

@@ -26,6 +26,8 @@ SPARE_TOKENS = 10
 class WhisperRecogniser:
     """WhisperForConditionalGeneration with its processor, for one language."""
 
+    parts = {"encoder": "model.encoder.", "feature_encoder": "model.encoder.conv", "decoder": "model.decoder."}
+
     def __init__(self, folder: Path, language: str, weights: bool = True) -> None:
         self.processor: Any = open_processor(folder)
         self.decoding = _decoding(folder, language, self.processor.tokenizer.get_vocab())
@@ -40,7 +42,7 @@ class WhisperRecogniser:
         """Prompt (without the start token, which the model prepends), text, end. Written form, with Whisper's leading
         space; a base whose tokenizer says `label_form: letters` gets lower-case letters."""
         tokenizer = self.processor.tokenizer
-        body = " " + text.strip() if self.written else letters(text, LETTERS)
+        body = (" " + text.strip()).rstrip() if self.written else letters(text, LETTERS)
         return [*self.prompt, *tokenizer(body, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
 
     def refusal(self, text: str, seconds: float) -> str | None:

@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("asr_analogy")
 
 BASE, BASELINE = "base", "domain-synthetic"
-SYSTEMS = (BASE, "general-real", BASELINE, "merged", "domain-real")
-"""Systems in the order of the table; the last is the oracle and is there only if its arm was trained."""
+SYSTEMS = (BASE, "general-real", BASELINE, "joint", "general-mixed", "continued", "merged", "domain-real")
+"""Systems in the order of the table; the last is the oracle. It and the arms beside the analogy's are there if trained."""
 TESTS = ("domain-test", "general-test")
 
 
 def systems(recipe: Recipe) -> list[str]:
     """The systems that the recipe's table shows."""
-    left_out = {"domain-real"} if recipe.domain.real is None else set()
+    left_out = {"joint", "general-mixed", "continued"} - set(recipe.train.further_arms)
+    left_out |= {"domain-real"} if recipe.domain.real is None else set()
     left_out |= {"general-real"} if recipe.general.vector is not None else set()
     return [name for name in SYSTEMS if name not in left_out]
 

@@ -11,6 +11,9 @@ TITLES = {
     "base": "base",
     "general-real": "B  general-real",
     "domain-synthetic": "C  domain-synthetic (baseline)",
+    "joint": "joint  general-real + domain-synthetic",
+    "general-mixed": "mixed  general-real + general-synthetic",
+    "continued": "continued  domain-synthetic after a general arm",
     "merged": "merged",
     "domain-real": "oracle  domain-real",
 }

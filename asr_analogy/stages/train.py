@@ -1,20 +1,22 @@
 """train: fine-tune the base once per arm.
 
 Arms A (general-synthetic) and B (general-real) see the same sentences in the same batches and order, with the same seed
-and steps. Every arm runs a fixed number of steps: no dev set chooses anything, so none of the target's real audio can. Torch is imported only where an arm is to
-be trained, so that finished arms are skipped at once.
+and steps. Every arm runs a fixed number of steps: no dev set chooses anything, so none of the target's real audio can. With
+`train.seeds` an arm is the mean of one run per seed, each a folder of its own in `seeds/`. Torch is imported only where an
+arm is to be trained, so that finished arms are skipped at once.
 """
 
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from asr_analogy.asr.hub import find, parameters
 from asr_analogy.errors import DataError, RecipeError
-from asr_analogy.recipe import Recipe
+from asr_analogy.recipe import Recipe, Train
 from asr_analogy.speech.corpus import Utterance, read_corpus
-from asr_analogy.workspace import Folder, Step, Workspace, content, digest
+from asr_analogy.workspace import Folder, Step, Workspace, content, digest, follower, processes, write_whole
 
 log = logging.getLogger("asr_analogy")
 
@@ -23,26 +25,47 @@ ARMS = {"general-synthetic": "A", "general-real": "B", "domain-synthetic": "C"}
 ORACLE = "domain-real"
 """Trained where real domain audio exists; never part of the product."""
 PAIRED = ("general-synthetic", "general-real")
+CORPORA = {
+    **dict.fromkeys(PAIRED, PAIRED),
+    "joint": ("general-real", "domain-synthetic"),
+    "general-mixed": PAIRED,
+    "continued": ("domain-synthetic",),
+}
+"""The corpora that an arm depends on, where it is not the one of its name."""
+EXTRA = ("joint", "general-mixed", "continued")
+"""Arms that no product is made of: what it has to beat."""
+SLOWER = 0.1
+"""Factor on the rate of the arm that continues another (SYN2REAL's own baseline)."""
+METRICS = "metrics.jsonl"
+NO_INPUT = {"checkpoint_minutes", "tracker", "mix", "start_from"}
+"""Options of train that change no weight, or those of one arm only."""
 
 
 def arms(recipe: Recipe) -> list[str]:
     """The arms that the recipe trains, in order; a stored vector stands for A and B."""
     own = [arm for arm in ARMS if recipe.general.vector is None or arm not in PAIRED]
-    return [*own, *([ORACLE] if recipe.domain.real is not None else [])]
+    return [*own, *recipe.train.further_arms, *([ORACLE] if recipe.domain.real is not None else [])]
 
 
-def folder(recipe: Recipe, workspace: Workspace, arm: str, force: bool = False) -> Folder:
-    """The model folder of an arm with everything it depends on. Raises DataError if its corpora are not prepared."""
-    corpora = PAIRED if arm in PAIRED else (arm,)
+def folder(recipe: Recipe, workspace: Workspace, arm: str, force: bool = False, seed: int | None = None) -> Folder:
+    """The model folder of an arm, or of its run with one of `train.seeds`, with everything it depends on.
+
+    Raises DataError if its corpora are not prepared, or the arm that it continues is not trained.
+    """
+    options, root = recipe.train, workspace.root
     inputs = {
         "arm": arm,
         "base": digest(find(recipe.base)),
-        "corpora": {name: content(workspace.root / "prepared" / name) for name in corpora},
-        "train": recipe.train.model_dump(exclude={"checkpoint_minutes"}),
+        "corpora": {name: content(root / "prepared" / name) for name in CORPORA.get(arm, (arm,))},
+        "train": options.model_dump(exclude=NO_INPUT if seed is None else {*NO_INPUT, "seeds"}),
         "language": recipe.language,
-        "seed": recipe.seed,
+        "seed": recipe.seed if seed is None else seed,
     }
-    return workspace.folder(f"models/{arm}", inputs, force)
+    if arm == "joint":
+        inputs["mix"] = options.mix
+    if arm == "continued":
+        inputs["start"] = content(root / "models" / str(options.start_from))
+    return workspace.folder(f"models/{arm}" if seed is None else f"seeds/{arm}-{seed}", inputs, force)
 
 
 def estimate(recipe: Recipe, workspace: Workspace, hours: Mapping[str, float]) -> list[Step]:
@@ -50,9 +73,11 @@ def estimate(recipe: Recipe, workspace: Workspace, hours: Mapping[str, float]) -
     from asr_analogy.asr.cost import seconds
     from asr_analogy.asr.family import open_recogniser
 
+    recipe, fits = _foreseen(recipe, workspace)
     base, options = find(recipe.base), recipe.train
     window = open_recogniser(base, recipe.language, weights=False).window
-    cost = round(seconds(base, window, options.steps * options.accumulate * options.batch, 3), 1)
+    runs = len(options.seeds or [recipe.seed])
+    cost = round(runs * seconds(base, window, options.steps * options.accumulate * options.clips, 3), 1)
     megabytes = round(4e-6 * parameters(base), 1)
     steps = []
     for arm in arms(recipe):
@@ -60,7 +85,7 @@ def estimate(recipe: Recipe, workspace: Workspace, hours: Mapping[str, float]) -
             done = folder(recipe, workspace, arm).done()
         except DataError:  # its corpora are not prepared yet
             done = False
-        detail = f"{options.steps} steps"
+        detail = f"{options.steps} steps, {fits}" + (f", {runs} seeds" if runs > 1 else "")
         steps.append(Step(f"models/{arm}", done, detail, hours.get(arm, 0.0), 0.0 if done else cost, megabytes))
     return steps
 
@@ -74,34 +99,138 @@ def train(recipe: Recipe, workspace: Workspace, only: Sequence[str] = (), force:
     unknown = sorted(set(only) - set(arms(recipe)))
     if unknown:
         raise RecipeError(f"--arm {unknown[0]}: no such arm in this recipe; arms: {', '.join(arms(recipe))}")
+    recipe = _settled(recipe, workspace, force)
     for arm in only or arms(recipe):
         place = folder(recipe, workspace, arm, force)
         if place.done():
             log.info("train: %s is there", arm)
             continue
+        if recipe.train.seeds:
+            _train_seeds(recipe, workspace, arm, place, force)
+            continue
         with place.writing() as out:
-            _train(recipe, workspace, arm, out)
+            _train(recipe, workspace, arm, out, recipe.seed)
+        _meet()
 
 
-def _train(recipe: Recipe, workspace: Workspace, arm: str, out: Path) -> None:
+def _train_seeds(recipe: Recipe, workspace: Workspace, arm: str, place: Folder, force: bool) -> None:
+    """Train an arm with every seed, finished ones skipped, and write the mean of their weights."""
+    runs = {seed: folder(recipe, workspace, arm, force, seed) for seed in recipe.train.seeds or []}
+    for seed, run in runs.items():
+        if run.done():
+            log.info("train: %s with seed %d is there", arm, seed)
+            continue
+        with run.writing() as out:
+            _train(recipe, workspace, arm, out, seed)
+        _meet()
+    if not follower():
+        _average(recipe, runs, place)
+    _meet()
+
+
+def _average(recipe: Recipe, runs: Mapping[int, Folder], place: Folder) -> None:
+    """Write the mean of an arm's runs, by seed, into `place`."""
+    from asr_analogy.asr.averaging import mean_folder
+
+    with place.writing() as out:
+        mean_folder([run.path for run in runs.values()], recipe.language, find(recipe.base), out)
+        lines = [(seed, line) for seed, run in runs.items() for line in (run.path / METRICS).read_text().splitlines()]
+        _write_metrics(out, [{"seed": seed, **json.loads(line)} for seed, line in lines])
+
+
+def _meet() -> None:
+    """Wait for the other processes of a launcher, if there are any."""
+    if processes() > 1:
+        from asr_analogy.asr.ranks import meet
+
+        meet()
+
+
+def _batch_folder(recipe: Recipe, workspace: Workspace, force: bool = False) -> Folder:
+    """The folder that keeps the batch that `auto` found, so that every arm and every later call takes the same."""
+    inputs = {
+        "base": digest(find(recipe.base)),
+        "corpora": {name: content(workspace.root / "prepared" / name) for name in _corpora(recipe)},
+        "train": recipe.train.model_dump(include={"precision", "freeze", "lora", "average"}),
+    }
+    return workspace.folder("batch", inputs, force)
+
+
+def _corpora(recipe: Recipe) -> list[str]:
+    """The prepared corpora that the recipe's arms are trained on."""
+    return sorted({name for arm in arms(recipe) for name in CORPORA.get(arm, (arm,))})
+
+
+def _settled(recipe: Recipe, workspace: Workspace, force: bool) -> Recipe:
+    """The recipe with a number for `batch: auto`: the largest that fits, found once in a workspace."""
+    if recipe.train.batch != "auto":
+        return recipe
+    place = _batch_folder(recipe, workspace, force)
+    if not follower() and not place.done():
+        from asr_analogy.asr.probe import largest_batch
+
+        columns = ["id", "text", "duration"]
+        rows = [row for name in _corpora(recipe) for row in read_corpus(workspace.root / "prepared" / name, columns)]
+        with place.writing() as out:
+            found = largest_batch(find(recipe.base), recipe.language, recipe.train, rows)
+            write_whole(out / "batch.json", json.dumps(found, indent=1))
+    _meet()
+    found = json.loads((place.path / "batch.json").read_text())
+    log.info("train: batch of %d, found in %s", found["batch"], place.path)
+    return _with_batch(recipe, found["batch"])
+
+
+def _with_batch(recipe: Recipe, batch: int) -> Recipe:
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch": batch})})
+
+
+def _foreseen(recipe: Recipe, workspace: Workspace) -> tuple[Recipe, str]:
+    """The recipe with a number for its batch, and what is to be said of it: whether it fits, by an estimate."""
+    from asr_analogy.asr.memory import for_base, free
+
+    need, space = for_base(find(recipe.base), recipe.train, recipe.prepare.longest), free()
+    most = need.batch(space)
+    if recipe.train.batch == "auto":
+        with suppress(DataError, RecipeError):  # not prepared yet, or found for other inputs
+            place = _batch_folder(recipe, workspace)
+            if place.done():
+                most = json.loads((place.path / "batch.json").read_text())["batch"]
+        return _with_batch(recipe, max(1, most)), f"batch auto, about {most}"
+    wanted = need.total(recipe.train.clips)
+    fits = "" if wanted <= space else f" of {space / 1e9:.1f} free: batches up to about {most} fit"
+    return recipe, f"{wanted / 1e9:.1f} GB of memory{fits}"
+
+
+def _write_metrics(out: Path, metrics: Sequence[Mapping[str, float]]) -> None:
+    (out / METRICS).write_text("".join(json.dumps(line) + "\n" for line in metrics))
+
+
+def _train(recipe: Recipe, workspace: Workspace, arm: str, out: Path, seed: int) -> None:
     """Fine-tune the base on one arm's corpus and write a model folder into `out`."""
     from accelerate.utils import set_seed
 
+    from asr_analogy.asr.augmentation import heard
     from asr_analogy.asr.batching import plan
-    from asr_analogy.asr.checkpoint import CHECKPOINT
+    from asr_analogy.asr.checkpoint import remove
     from asr_analogy.asr.family import open_recogniser
     from asr_analogy.asr.fitting import fit
     from asr_analogy.asr.folder import save
 
+    _meet()
     options, base = recipe.train, find(recipe.base)
-    utterances, durations = _utterances(workspace, arm)
-    batches = plan(durations, options.batch, options.steps * options.accumulate, recipe.seed)
-    set_seed(recipe.seed)
-    recogniser = open_recogniser(base, recipe.language)
-    metrics = fit(arm, recogniser, utterances, batches, options, out)
-    save(recogniser, out, base)
-    (out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
-    (out / CHECKPOINT).unlink(missing_ok=True)
+    utterances, durations = _utterances(workspace, arm) if arm not in EXTRA else _mixed(options, workspace, arm)
+    batches = plan(durations, options.clips, options.steps * options.accumulate, seed)
+    set_seed(seed)
+    start = workspace.root / "models" / str(options.start_from)
+    if arm == "continued":
+        options = options.model_copy(update={"rate": options.rate * SLOWER})
+    recogniser = open_recogniser(start if arm == "continued" else base, recipe.language)
+    clips, visits = heard(recogniser, utterances, batches, options.augment, seed)
+    metrics = fit(arm, recogniser, clips, visits, options, out, workspace.root / "tracker")
+    if not follower():
+        save(recogniser, out, base)
+        _write_metrics(out, metrics)
+        remove(out)
 
 
 def _utterances(workspace: Workspace, arm: str) -> tuple[list[Utterance], list[float]]:
@@ -115,3 +244,17 @@ def _utterances(workspace: Workspace, arm: str) -> tuple[list[Utterance], list[f
     if not common:
         raise DataError(f"{arm}: no sentence is left in both general arms; see dropped.jsonl in {prepared}")
     return [own[name] for name in common], [synthetic[name].duration for name in common]
+
+
+def _mixed(options: Train, workspace: Workspace, arm: str) -> tuple[list[Utterance], list[float]]:
+    """The utterances of an arm of EXTRA and their durations; joint repeats those of one corpus to reach its share."""
+    parts = [read_corpus(workspace.root / "prepared" / name) for name in CORPORA[arm]]
+    if arm == "joint" and options.mix and all(parts):
+        real, synthetic = parts
+        counts = (
+            max(len(real), round(len(synthetic) * (1 - options.mix) / options.mix)),
+            max(len(synthetic), round(len(real) * options.mix / (1 - options.mix))),
+        )
+        parts = [[rows[index % len(rows)] for index in range(count)] for rows, count in zip(parts, counts, strict=True)]
+    found = [row for rows in parts for row in rows]
+    return found, [row.duration for row in found]

@@ -9,29 +9,15 @@ import models
 import numpy as np
 import pytest
 import torch
-from accelerate.utils import set_seed
+from runs import fitted, same
 
-from asr_analogy.asr.batching import plan
 from asr_analogy.asr.checkpoint import CHECKPOINT
-from asr_analogy.asr.family import Recogniser, open_recogniser
-from asr_analogy.asr.fitting import fit, precision, rate_at
-from asr_analogy.errors import DataError, Interrupted, RecipeError
+from asr_analogy.asr.family import open_recogniser
+from asr_analogy.asr.fitting import precision
+from asr_analogy.errors import DataError, Interrupted
 from asr_analogy.recipe import Train
 from asr_analogy.speech.corpus import Utterance
-
-
-def fitted(base: Path, out: Path, rows: list[Utterance], seed: int = 1, **options: object) -> tuple[Recogniser, list]:
-    chosen = Train.model_validate({"precision": "fp32", "batch": 2, "warmup": 1, "rate": 0.003, **options})
-    out.mkdir(exist_ok=True)
-    batches = plan([row.duration for row in rows], chosen.batch, chosen.steps * chosen.accumulate, seed)
-    set_seed(seed)
-    recogniser = open_recogniser(base, "en")
-    return recogniser, fit("an-arm", recogniser, rows, batches, chosen, out)
-
-
-def same(left: Recogniser, right: Recogniser) -> bool:
-    pairs = zip(left.model.state_dict().values(), right.model.state_dict().values(), strict=True)
-    return all(torch.equal(*pair) for pair in pairs)
+from asr_analogy.workspace import MEASURED
 
 
 @dataclass(frozen=True)
@@ -48,22 +34,15 @@ class Signalling(Utterance):
         return super().samples()
 
 
-def test_the_rate_warms_up_and_falls_to_nearly_nothing() -> None:
-    options = Train(steps=10, warmup=4, rate=1.0)
-    assert [round(rate_at(step, options), 3) for step in range(10)] == [
-        0.25, 0.5, 0.75, 1.0, 1.0, 0.833, 0.667, 0.5, 0.333, 0.167,
-    ]  # fmt: skip
-    assert all(0 < rate_at(step, Train(steps=3, warmup=50, rate=1.0)) <= 1 for step in range(3))
-    assert rate_at(0, Train(steps=1, warmup=0, rate=1.0)) == 1.0
-
-
 @pytest.mark.parametrize(("family", "steps", "rate"), [("whisper", 60, 0.01), ("conformer", 60, 0.01)])
 def test_a_few_utterances_can_be_learnt(family: str, steps: int, rate: float, tmp_path: Path) -> None:
     base = models.tiny(family, tmp_path / "base")
     _, metrics = fitted(base, tmp_path / "out", models.utterances(), steps=steps, rate=rate, batch=8)
     losses = [line["loss"] for line in metrics]
     assert losses[-1] < 0.6 * losses[0] and [line["step"] for line in metrics] == list(range(1, steps + 1))
-    assert set(metrics[0]) == {"step", "loss", "rate"}  # nothing that differs from run to run
+    assert set(metrics[0]) == {"step", "loss", "rate", "grad_norm"}  # nothing that differs from run to run
+    measured = json.loads((tmp_path / "out" / MEASURED).read_text())
+    assert measured["audio_seconds_per_second"] > 0 and measured["peak_memory_gb"] > 0.01
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -84,34 +63,6 @@ def test_a_signal_ends_a_run_that_then_goes_on(family: str, number: int, tmp_pat
     assert (tmp_path / "two" / CHECKPOINT).is_file()
     resumed, again = fitted(base, tmp_path / "two", rows, **options)
     assert same(resumed, expected) and again == metrics
-
-
-def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:
-    base = models.tiny("conformer", tmp_path / "base")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / CHECKPOINT).write_bytes(b"half")
-    with pytest.raises(DataError, match=r"checkpoint\.safetensors: damaged .*delete it and give the command again"):
-        fitted(base, tmp_path / "out", models.utterances(), steps=1)
-
-
-@pytest.mark.parametrize("family", models.FAMILIES)
-def test_frozen_parts_stay(family: str, tmp_path: Path) -> None:
-    base = models.tiny(family, tmp_path / "base")
-    prefix = "model.encoder" if family == "whisper" else "wav2vec2_conformer.feature_"
-    before = {name: value.clone() for name, value in open_recogniser(base, "en").model.named_parameters()}
-    after = fitted(base, tmp_path / "out", models.utterances(), steps=2, freeze=[prefix])[0].model.named_parameters()
-    moved = {name: not torch.equal(value, before[name]) for name, value in after}
-    assert any(moved.values()) and not any(moved[name] for name in moved if name.startswith(prefix))
-
-
-def test_a_prefix_that_freezes_nothing_or_everything(tmp_path: Path) -> None:
-    base = models.tiny("conformer", tmp_path / "base")
-    with pytest.raises(
-        RecipeError, match=r"train\.freeze: encoder: no parameter begins so; parts of this base: lm_head"
-    ):
-        fitted(base, tmp_path / "out", models.utterances(), steps=1, freeze=["encoder"])
-    with pytest.raises(RecipeError, match="freezes every parameter"):
-        fitted(base, tmp_path / "out", models.utterances(), steps=1, freeze=[""])
 
 
 @pytest.mark.parametrize("family", models.FAMILIES)

@@ -178,3 +178,14 @@ def test_the_estimate_loads_no_weights(family: str, tmp_path: Path) -> None:
     steps = estimate(models.recipe(base), Workspace(tmp_path), {"domain-test": 1.0})
     assert [step.name for step in steps][0] == "hypotheses/domain-test/base" and len(steps) == 4
     assert all(0 < step.seconds < 3600 and step.audio_hours == 1.0 for step in steps)
+
+
+def test_rivals_stand_in_the_table_where_they_are_trained() -> None:
+    from asr_analogy.stages.evaluate import SYSTEMS, systems
+    from asr_analogy.stages.report import TITLES
+
+    plain = ["base", "general-real", "domain-synthetic", "merged"]
+    assert systems(models.recipe("base")) == plain
+    rivals = models.recipe("base", train={"mix": 0.3, "start_from": "general-real"})
+    assert systems(rivals) == [*plain[:3], "joint", "continued", "merged"]
+    assert set(SYSTEMS) == set(TITLES)
