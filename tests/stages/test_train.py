@@ -231,9 +231,8 @@ def test_the_estimate_loads_no_weights(family: str, tmp_path: Path) -> None:
     steps = estimate(models.recipe(base), place, {"general-real": 0.5})
     assert [step.name for step in steps] == [f"models/{arm}" for arm in arms(models.recipe(base))]
     assert all(not step.done and 0 <= step.seconds < 600 and 0 < step.megabytes < 1 for step in steps)
-    assert [step.audio_hours for step in steps] == [0.0, 0.5, 0.0] and steps[0].detail.startswith(
-        "4 steps, 0.6 GB of memory"
-    )
+    assert [step.audio_hours for step in steps] == [0.0, 0.5, 0.0]
+    assert re.match(r"4 steps, 0\.\d GB of memory", steps[0].detail)
     adapted = models.recipe(base, train={"batch": "auto"})
     assert re.fullmatch(r"4 steps, batch auto, about \d+", estimate(adapted, place, {})[0].detail)
     with pytest.raises(DataError, match="not loadable"):
