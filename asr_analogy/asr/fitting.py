@@ -19,6 +19,7 @@ from asr_analogy.asr import checkpoint
 from asr_analogy.asr.cost import bfloat16, memory_errors
 from asr_analogy.asr.family import Recogniser
 from asr_analogy.asr.feeding import Batch, feed
+from asr_analogy.asr.optimizer import adamw
 from asr_analogy.errors import DataError, Interrupted, RecipeError
 from asr_analogy.progress import progress
 from asr_analogy.recipe import Train
@@ -114,10 +115,10 @@ def _start(arm: str, recogniser: Recogniser, options: Train, out: Path) -> Job:
         cpu=not torch.cuda.is_available(),
     )
     _freeze(recogniser.model, options.freeze)
+    if options.gradient_checkpointing:
+        recogniser.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     trained = [parameter for parameter in recogniser.model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(
-        trained, lr=options.rate, weight_decay=options.weight_decay, betas=(0.9, 0.98), fused=True
-    )
+    optimizer = adamw(trained, options)
     model, optimizer = accelerator.prepare(recogniser.model, optimizer)
     state = checkpoint.restore(out, recogniser.model, optimizer)
     _train_mode(model)

@@ -13,7 +13,7 @@ from pathlib import Path
 from asr_analogy.asr.hub import find, parameters
 from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.recipe import Recipe
-from asr_analogy.speech.corpus import Utterance, read_corpus
+from asr_analogy.speech.corpus import Corpus, read_corpus
 from asr_analogy.workspace import Folder, Step, Workspace, content, digest
 
 log = logging.getLogger("asr_analogy")
@@ -46,12 +46,16 @@ def folder(recipe: Recipe, workspace: Workspace, arm: str, force: bool = False) 
 
 def estimate(recipe: Recipe, workspace: Workspace, hours: Mapping[str, float]) -> list[Step]:
     """What train would do; `hours` holds the audio of each prepared corpus, as known or estimated."""
-    from asr_analogy.asr.cost import seconds
+    from asr_analogy.asr.cost import TYPICAL, seconds
     from asr_analogy.asr.family import open_recogniser
+    from asr_analogy.asr.packing import packs, share
 
     base, options = find(recipe.base), recipe.train
     window = open_recogniser(base, recipe.language, weights=False).window
-    cost = round(seconds(base, window, options.steps * options.accumulate * options.batch, 3), 1)
+    heard: float = options.steps * options.accumulate * options.batch
+    if window is not None and packs(options.pack, window, [TYPICAL]):
+        heard *= share(window, TYPICAL)
+    cost = round(seconds(base, window, heard, 3), 1)
     megabytes = round(4e-6 * parameters(base), 1)
     steps = []
     for arm in arms(recipe):
@@ -86,31 +90,37 @@ def _train(recipe: Recipe, workspace: Workspace, arm: str, out: Path) -> None:
     """Fine-tune the base on one arm's corpus and write a model folder into `out`."""
     from accelerate.utils import set_seed
 
-    from asr_analogy.asr.batching import plan
     from asr_analogy.asr.checkpoint import CHECKPOINT
     from asr_analogy.asr.family import open_recogniser
     from asr_analogy.asr.fitting import fit
     from asr_analogy.asr.folder import save
+    from asr_analogy.asr.packing import planned
 
     options, base = recipe.train, find(recipe.base)
     utterances, durations = _utterances(workspace, arm)
-    batches = plan(durations, options.batch, options.steps * options.accumulate, recipe.seed)
     set_seed(recipe.seed)
     recogniser = open_recogniser(base, recipe.language)
-    metrics = fit(arm, recogniser, utterances, batches, options, out)
+    texts = [row.text for row in utterances.rows]
+    heard, batches = planned(recogniser, utterances, texts, durations, options, recipe.seed)
+    metrics = fit(arm, recogniser, heard, batches, options, out)
     save(recogniser, out, base)
     (out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
     (out / CHECKPOINT).unlink(missing_ok=True)
 
 
-def _utterances(workspace: Workspace, arm: str) -> tuple[list[Utterance], list[float]]:
-    """The arm's utterances and the durations its batches are planned by: for a paired arm those of A, in A's order."""
+def _utterances(workspace: Workspace, arm: str) -> tuple[Corpus, list[float]]:
+    """The arm's utterances and the durations its batches are planned by.
+
+    For a paired arm those of the longer reading of each sentence that both have, in the order of A.
+    """
     prepared = workspace.root / "prepared"
-    own = {row.id: row for row in read_corpus(prepared / arm)}
+    own = Corpus(prepared / arm)
     if arm not in PAIRED:
-        return list(own.values()), [row.duration for row in own.values()]
-    synthetic, real = ({row.id: row for row in read_corpus(prepared / name, ["id", "duration"])} for name in PAIRED)
+        return own, [row.duration for row in own.rows]
+    synthetic, real = (
+        {row.id: row.duration for row in read_corpus(prepared / name, ["id", "duration"])} for name in PAIRED
+    )
     common = [name for name in synthetic if name in real]
     if not common:
         raise DataError(f"{arm}: no sentence is left in both general arms; see dropped.jsonl in {prepared}")
-    return [own[name] for name in common], [synthetic[name].duration for name in common]
+    return own.ordered(common), [max(synthetic[name], real[name]) for name in common]

@@ -11,10 +11,10 @@ import pytest
 import torch
 from accelerate.utils import set_seed
 
-from asr_analogy.asr.batching import plan
 from asr_analogy.asr.checkpoint import CHECKPOINT
 from asr_analogy.asr.family import Recogniser, open_recogniser
 from asr_analogy.asr.fitting import fit, precision, rate_at
+from asr_analogy.asr.packing import planned
 from asr_analogy.errors import DataError, Interrupted, RecipeError
 from asr_analogy.recipe import Train
 from asr_analogy.speech.corpus import Utterance
@@ -23,10 +23,11 @@ from asr_analogy.speech.corpus import Utterance
 def fitted(base: Path, out: Path, rows: list[Utterance], seed: int = 1, **options: object) -> tuple[Recogniser, list]:
     chosen = Train.model_validate({"precision": "fp32", "batch": 2, "warmup": 1, "rate": 0.003, **options})
     out.mkdir(exist_ok=True)
-    batches = plan([row.duration for row in rows], chosen.batch, chosen.steps * chosen.accumulate, seed)
     set_seed(seed)
     recogniser = open_recogniser(base, "en")
-    return recogniser, fit("an-arm", recogniser, rows, batches, chosen, out)
+    texts, durations = [row.text for row in rows], [row.duration for row in rows]
+    heard, batches = planned(recogniser, rows, texts, durations, chosen, seed)
+    return recogniser, fit("an-arm", recogniser, heard, batches, chosen, out)
 
 
 def same(left: Recogniser, right: Recogniser) -> bool:
@@ -57,23 +58,30 @@ def test_the_rate_warms_up_and_falls_to_nearly_nothing() -> None:
     assert rate_at(0, Train(steps=1, warmup=0, rate=1.0)) == 1.0
 
 
-@pytest.mark.parametrize(("family", "steps", "rate"), [("whisper", 60, 0.01), ("conformer", 60, 0.01)])
-def test_a_few_utterances_can_be_learnt(family: str, steps: int, rate: float, tmp_path: Path) -> None:
-    base = models.tiny(family, tmp_path / "base")
-    _, metrics = fitted(base, tmp_path / "out", models.utterances(), steps=steps, rate=rate, batch=8)
+@pytest.mark.parametrize(("family", "pack"), [("whisper", False), ("whisper", True), ("conformer", False)])
+def test_a_few_utterances_can_be_learnt(family: str, pack: bool, tmp_path: Path) -> None:
+    base, steps = models.tiny(family, tmp_path / "base"), 60
+    _, metrics = fitted(base, tmp_path / "out", models.utterances(), steps=steps, rate=0.01, batch=8, pack=pack)
     losses = [line["loss"] for line in metrics]
     assert losses[-1] < 0.6 * losses[0] and [line["step"] for line in metrics] == list(range(1, steps + 1))
     assert set(metrics[0]) == {"step", "loss", "rate"}  # nothing that differs from run to run
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("family", models.FAMILIES)
-def test_a_signal_ends_a_run_that_then_goes_on(family: str, number: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("family", "number", "pack"),
+    [
+        ("whisper", signal.SIGTERM, True),
+        ("whisper", signal.SIGINT, False),
+        ("conformer", signal.SIGTERM, "auto"),
+        ("conformer", signal.SIGINT, "auto"),
+    ],
+)
+def test_a_signal_ends_a_run_that_then_goes_on(family: str, number: int, pack: bool | str, tmp_path: Path) -> None:
     dropout = (
         {"dropout": 0.2} if family == "whisper" else {"hidden_dropout": 0.2, "mask_time_prob": 0.3, "layerdrop": 0.5}
     )
     base = models.tiny(family, tmp_path / "base", **dropout)
-    rows, options = models.utterances(), {"steps": 6, "accumulate": 2}
+    rows, options = models.utterances(), {"steps": 6, "accumulate": 2, "pack": pack}
     expected, metrics = fitted(base, tmp_path / "one", rows, **options)
     Signalling.reads.clear()
     loud = [Signalling(**{**vars(row), "number": number}) for row in rows]
@@ -126,6 +134,21 @@ def test_bfloat16_is_for_the_forward_pass_only(family: str, tmp_path: Path) -> N
     ]
     assert all(close)
     assert [precision(Train(precision=name)) for name in ("bf16", "fp32")] == ["bf16", "fp32"]
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_forgotten_activations_change_nothing(family: str, tmp_path: Path) -> None:
+    base, rows = models.tiny(family, tmp_path / "base"), models.utterances()
+    plain, _ = fitted(base, tmp_path / "one", rows, steps=2)
+    frugal, _ = fitted(base, tmp_path / "two", rows, steps=2, gradient_checkpointing=True)
+    assert frugal.model.is_gradient_checkpointing and same(plain, frugal)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_moments_of_8_bits_need_a_gpu(tmp_path: Path) -> None:
+    base = models.tiny("conformer", tmp_path / "base")
+    with pytest.raises(RecipeError, match=r"train\.optimizer: adamw_8bit needs a GPU, and there is none; take adamw"):
+        fitted(base, tmp_path / "out", models.utterances(), steps=1, optimizer="adamw_8bit")
 
 
 def test_batch_norm_keeps_the_statistics_of_the_base(tmp_path: Path) -> None:
