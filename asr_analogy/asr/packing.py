@@ -238,13 +238,14 @@ def _windows(
     bins = [[index] for index in chosen[:closed]]
     for index in sorted(chosen[closed:], key=lambda index: (-durations[index], index)):
         for held in bins[closed:]:
-            # Whichever comes last leaves out its pause, which is no shorter than PAUSES[0].
-            longer = sum(durations[other] + pauses[other] for other in [*held, index]) - PAUSES[0]
-            if longer <= room.seconds and sum(tokens[other] for other in [*held, index]) <= room.tokens:
+            more = [*held, index]  # the one with the longest pause comes last, where it has none
+            longer = sum(durations[other] + pauses[other] for other in more) - max(pauses[other] for other in more)
+            if longer <= room.seconds and sum(tokens[other] for other in more) <= room.tokens:
                 held.append(index)
                 break
         else:
             bins.append([index])
-    orders = [random.permutation(held).tolist() for held in bins]
+    bins = [sorted(held, key=pauses.__getitem__) for held in bins]
+    orders = [[*random.permutation(held[:-1]).tolist(), held[-1]] for held in bins]
     windows = [Window(tuple(held), tuple(pauses[index] for index in held[:-1])) for held in orders]
     return windows, sum(len(held) == 1 and durations[held[0]] < room.seconds / 2 for held in orders)
