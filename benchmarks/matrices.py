@@ -24,7 +24,7 @@ class Products(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, given: Any = (), named: Any = None) -> Any:
         out = function(*given, **(named or {}))
-        if function in (aten.mm.default, aten.addmm.default):
+        if function in (aten.mm.default, aten.mm.out, aten.addmm.default):
             left, right = given[-2:]
             self.found[1, left.shape[0], left.shape[1], right.shape[1]] += 1
         elif function in (aten.bmm.default, aten.baddbmm.default):

@@ -74,9 +74,7 @@ def fit(
         _repeatable(),
         closing(feed(recogniser, utterances, todo)) as inputs,
     ):
-        log.info(
-            "train: %s, %d utterances, %d steps%s, %s", arm, len(utterances), options.steps, where, precision(options)
-        )
+        log.info("train: %s, %d clips, %d steps%s, %s", arm, len(utterances), options.steps, where, precision(options))
         while job.state.step < options.steps:
             started = time.monotonic()
             with memory_errors(_smaller(options)):

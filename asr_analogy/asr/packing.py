@@ -4,6 +4,7 @@ A forward pass still hears `train.batch` utterances; they only share windows. Pa
 drawn from the seed alone and holds everything random, so that it is the same for both arms of a pair and after a resume.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, overload
@@ -16,6 +17,8 @@ from asr_analogy.errors import RecipeError
 from asr_analogy.recipe import Train
 from asr_analogy.speech.audio import SAMPLE_RATE
 from asr_analogy.speech.corpus import Utterance
+
+log = logging.getLogger("asr_analogy")
 
 PAUSES = (0.3, 0.8)
 """Seconds between two utterances of a window, shortest and longest."""
@@ -116,6 +119,8 @@ def planned(
         tokens = [len(recogniser.label(text)) - around + times for text in texts]
         room = Room(recogniser.window, recogniser.positions - around)
         windows, batches = pack(durations, tokens, options.batch, count, seed, room)
+        heard = sum(len(window.indices) for window in windows)
+        log.info("train: %d utterances, %.1f of them in a window", len(durations), heard / len(windows))
     else:
         batches = plan(durations, options.batch, count, seed)
         if not options.timestamps:
