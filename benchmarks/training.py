@@ -215,6 +215,7 @@ def trainer(place: Path, family: str, way: str, options: argparse.Namespace) -> 
     if not is_whisper:
         model.freeze_feature_encoder()
         settings = {"train_sampling_strategy": "group_by_length", "length_column_name": "input_length"}
+        settings["remove_unused_columns"] = False  # the lengths are needed, and the collator takes what it knows
     arguments = (Seq2SeqTrainingArguments if is_whisper else TrainingArguments)(
         output_dir=str(place / "trainer"), per_device_train_batch_size=options.batch // 2, gradient_accumulation_steps=2,
         learning_rate=1e-5, max_steps=options.steps + 2, bf16="bf16" in way, use_cpu=not torch.cuda.is_available(),
