@@ -162,6 +162,14 @@ class Train(Options):
     batch: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
         16, description="utterances per forward pass; auto takes the most that fit, the same for all arms of a run"
     )
+    pack: bool | Literal["auto"] = Field(
+        "auto",
+        description="Whisper: several short utterances share a window; auto does so on a base with a window of 20 s or "
+        "more that holds two typical utterances",
+    )
+    timestamps: bool = Field(
+        False, description="Whisper: half of the windows are labelled with the times of their utterances"
+    )
     accumulate: int = Field(1, gt=0, description="forward passes per optimiser step")
     rate: float = Field(1e-5, gt=0, description="peak learning rate of AdamW")
     warmup: int = Field(50, ge=0, description="steps of linear warm-up; the rate then falls linearly to zero")
@@ -169,6 +177,12 @@ class Train(Options):
     clip: float = Field(1.0, gt=0, description="largest gradient norm")
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="autocast type; auto takes bf16 where the device computes in it"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="save memory: forget activations and compute them again, at a third more time"
+    )
+    optimizer: Literal["adamw", "adamw_8bit"] = Field(
+        "adamw", description="adamw_8bit (GPU; bitsandbytes) holds its moments in a quarter of the memory"
     )
     freeze: list[str] = Field(
         [], description="encoder, feature_encoder, decoder, or a name's beginning: parameters that stay as in the base"
@@ -363,7 +377,9 @@ def faults(error: ValidationError, model: type[BaseModel]) -> str:
     found: dict[str, str] = {}
     for fault in error.errors():
         # what pydantic calls the members of a union ("str", "list[...]") is no part of the key
-        place = [str(part) for part in takewhile(lambda part: part not in ("str", "int", "float"), fault["loc"])]
+        place = [
+            str(part) for part in takewhile(lambda part: part not in ("str", "int", "float", "bool"), fault["loc"])
+        ]
         key = ".".join(part for part in place if "[" not in part)
         found.setdefault(key, _fault(fault, place, model))
     return "; ".join(f"{key}: {message}" if key else message for key, message in found.items())

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from asr_analogy.asr.family import Recogniser
+from asr_analogy.asr.packing import Passages
 from asr_analogy.errors import RecipeError
 from asr_analogy.recipe import Augment
 from asr_analogy.speech.audio import SAMPLE_RATE
@@ -80,6 +81,7 @@ def heard(
 ) -> tuple[Sequence[Utterance], Sequence[Any]]:
     """The utterances and batches (indices, or nested lists of them) of a run with rooms and noise put in.
 
+    Of windows that utterances share, each utterance has a room or noise of its own, and stays as long as it is.
     Raises RecipeError for a room that is not known, or noise without words for a model that does not make words up.
     """
     if options is None or (options.room is None and options.noise_share == 0.0):
@@ -88,6 +90,11 @@ def heard(
         raise RecipeError(f"train.augment.room: {options.room}: no such room; known: {', '.join(ROOMS)}")
     if options.noise_share and recogniser.model.config.model_type != "whisper":
         raise RecipeError("train.augment.noise_share: goes with Whisper; a CTC model makes up no words; leave it out")
+    if isinstance(utterances, Passages):
+        shared = [list(window.indices) for window in utterances.windows]
+        visits, numbers = heard(recogniser, utterances.utterances, shared, options, seed)
+        windows = zip(utterances.windows, numbers, strict=True)
+        return Passages(visits, [replace(window, indices=tuple(own)) for window, own in windows]), batches
     seen = [0] * len(utterances)
 
     def number(item: Any) -> Any:

@@ -46,13 +46,15 @@ def write(out: Path, model: Any, optimizer: Any, state: State, randoms: Sequence
     A parameter that has had no gradient yet (of a layer that layer drop has skipped so far) has no moments to keep.
     """
     tensors = {f"model.{name}": value for name, value in _changing(model).items()}
-    for index, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": value for key, value in moments.items()}
+    numbers = set()
+    for index, moments in enumerate(_moments(optimizer)):
+        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
+        numbers |= {key for key, value in moments.items() if not isinstance(value, torch.Tensor)}
     for rank, states in enumerate(randoms):
         tensors |= {f"random.{rank}.{name}": value for name, value in states.items()}
     tensors |= {f"average.{name}": value for name, value in state.average.items()}
     own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"step": str(state.step), "metrics": json.dumps(state.metrics)}
+    metadata = {"step": str(state.step), "metrics": json.dumps(state.metrics), "numbers": json.dumps(sorted(numbers))}
     part = out / (CHECKPOINT + ".part")
     with plain_errors():
         save_file(own, part, metadata | {"sha256": _digest(own, metadata)})
@@ -124,6 +126,15 @@ def _changing(model: Any) -> Tensors:
     return found | dict(model.named_buffers())
 
 
+def _moments(optimizer: Any) -> list[Mapping[str, Any]]:
+    """What the optimiser holds for every parameter, in the order of its groups.
+
+    Tensors, and numbers such as the step of an optimiser of 8 bits, whose `state_dict` may nest them further.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return [optimizer.state.get(parameter, {}) for parameter in parameters]
+
+
 def _read(path: Path) -> tuple[dict[str, str], Tensors] | str:
     """(metadata, tensors) of a checkpoint, or what is wrong with it."""
     try:
@@ -145,10 +156,11 @@ def _take(metadata: Mapping[str, str], tensors: Tensors, model: Any, optimizer: 
     with torch.no_grad():
         for name, value in _changing(model).items():
             value.copy_(weights[name])
-    moments: dict[int, Tensors] = {}
+    moments: dict[int, dict[str, Any]] = {}
+    numbers = json.loads(metadata.get("numbers", "[]"))
     for name, value in below("optimizer.").items():
         index, key = name.split(".")
-        moments.setdefault(int(index), {})[key] = value
+        moments.setdefault(int(index), {})[key] = value.item() if key in numbers else value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     _set_random_states(below(f"random.{rank}.") or below("random.0."))
     device = next(model.parameters()).device

@@ -10,6 +10,7 @@ from transformers import Wav2Vec2ConformerForCTC
 
 from asr_analogy.asr.batching import padded
 from asr_analogy.asr.family import load_model, open_config, open_processor
+from asr_analogy.errors import RecipeError
 from asr_analogy.speech.audio import SAMPLE_RATE
 from asr_analogy.text.spoken import letters
 
@@ -18,6 +19,7 @@ class ConformerRecogniser:
     """Wav2Vec2ConformerForCTC with its processor. Labels are the spoken form in the letters of its vocabulary."""
 
     window: float | None = None
+    positions: int | None = None
     parts = {
         "encoder": "wav2vec2_conformer.",
         "feature_encoder": "wav2vec2_conformer.feature_extractor.",
@@ -35,6 +37,9 @@ class ConformerRecogniser:
 
     def label(self, text: str) -> list[int]:
         return self.processor.tokenizer(letters(text, self.alphabet)).input_ids
+
+    def timed_label(self, parts: Sequence[tuple[str, float, float]]) -> list[int]:
+        raise RecipeError("train.timestamps: a CTC base has no tokens for times; leave it out")
 
     def refusal(self, text: str, seconds: float) -> str | None:
         label = self.label(text)
@@ -84,6 +89,9 @@ def _load(folder: Path) -> Any:
     # An utterance that cannot be aligned (prepare drops those) is to end training by name, not to count as 0.
     model.config.ctc_zero_infinity = False
     _hide_padding(model)
+    # It would ask for the gradient of the sound itself, which nobody reads: as much work as the longest convolution
+    # forward, and where the feature encoder is frozen, all of its backward pass.
+    model.wav2vec2_conformer.feature_extractor._requires_grad = False
     return model
 
 

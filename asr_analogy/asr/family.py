@@ -31,10 +31,19 @@ class Recogniser(Protocol):
     parts: dict[str, str]
     """What the names of the parameters of the encoder, feature_encoder and decoder begin with."""
     window: float | None
-    """Longest audio in seconds that one forward pass takes, or None."""
+    """Seconds that every clip is padded to and none may exceed, or None."""
+    positions: int | None
+    """Longest label that the decoder takes, or None."""
 
     def label(self, text: str) -> list[int]:
         """Token ids that this model should produce for `text`; special tokens included where the family has them."""
+        ...
+
+    def timed_label(self, parts: Sequence[tuple[str, float, float]]) -> list[int]:
+        """As `label` for text, start and end (seconds) of several parts, with these times in it.
+
+        Raises RecipeError where the base has no tokens for times.
+        """
         ...
 
     def refusal(self, text: str, seconds: float) -> str | None:
@@ -103,11 +112,12 @@ def open_config(folder: Path) -> Any:
         raise DataError(f"{folder / 'config.json'}: not usable ({_first_line(error)})") from error
 
 
-def load_model(kind: Any, folder: Path) -> Any:
+def load_model(kind: Any, folder: Path, attention: str | None = None) -> Any:
     """`from_pretrained` of a transformers class on local files, in fp32, whatever the base is stored in.
 
     A base that is published as pytorch_model.bin only is read as a plain table of tensors (weights_only=True): a pickle
     that would run code is refused. So is a checkpoint without all weights, because the missing ones would be random.
+    `attention` names the kernel for a CPU, where plain bfloat16 products beat the fused one (docs/results.md).
     """
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
@@ -117,7 +127,7 @@ def load_model(kind: Any, folder: Path) -> Any:
             dtype=torch.float32,
             local_files_only=True,
             weights_only=True,
-            attn_implementation=attention(),
+            attn_implementation="sdpa" if torch.cuda.is_available() else attention or "eager",
             output_loading_info=True,
         )
     except UnpicklingError as error:
@@ -135,11 +145,6 @@ def load_model(kind: Any, folder: Path) -> Any:
             "give a checkpoint that was trained to transcribe"
         )
     return model
-
-
-def attention() -> str:
-    """Attention kernel: on a CPU plain bfloat16 products beat the fused kernel by a quarter (docs/results.md)."""
-    return "sdpa" if torch.cuda.is_available() else "eager"
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Batches for the training loop: decoded, featurised and labelled one thread ahead of the optimiser."""
+"""Batches for the training loop: read, decoded, featurised and labelled one thread ahead of the optimiser."""
 
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from asr_analogy.asr.family import Recogniser
+from asr_analogy.asr.packing import Passage
 from asr_analogy.speech.corpus import Utterance
 
 AHEAD = 2
@@ -20,8 +21,7 @@ def feed(recogniser: Recogniser, utterances: Sequence[Utterance], batches: Seque
 
     def make(indices: Sequence[int]) -> Batch:
         chosen = [utterances[index] for index in indices]
-        clips, labels = [row.samples() for row in chosen], [recogniser.label(row.text) for row in chosen]
-        return chosen, recogniser.batch(clips, labels)
+        return chosen, recogniser.batch([row.samples() for row in chosen], [_label(recogniser, row) for row in chosen])
 
     with ThreadPoolExecutor(1) as pool:
         waiting = [pool.submit(make, indices) for indices in batches[:AHEAD]]
@@ -29,3 +29,9 @@ def feed(recogniser: Recogniser, utterances: Sequence[Utterance], batches: Seque
             yield waiting.pop(0).result()
             if index + AHEAD < len(batches):
                 waiting.append(pool.submit(make, batches[index + AHEAD]))
+
+
+def _label(recogniser: Recogniser, row: Utterance) -> list[int]:
+    if isinstance(row, Passage) and row.window.timed and row.text:
+        return recogniser.timed_label(row.timed())
+    return recogniser.label(row.text)

@@ -19,6 +19,7 @@ from asr_analogy.asr.averaging import Average
 from asr_analogy.asr.cost import bfloat16, memory_errors, peak_memory
 from asr_analogy.asr.family import Recogniser
 from asr_analogy.asr.feeding import Batch, feed
+from asr_analogy.asr.optimizer import adamw, forget_activations
 from asr_analogy.asr.process import keep_freed_memory, repeatable, stop_signals
 from asr_analogy.asr.rates import freeze, groups, rate_at
 from asr_analogy.asr.tracking import settings, tracked
@@ -126,9 +127,7 @@ def fit(
         tracked(job.accelerator, arm, options),
         closing(feed(recogniser, utterances, todo)) as inputs,
     ):
-        log.info(
-            "train: %s, %d utterances, %d steps%s, %s", arm, len(utterances), options.steps, where, precision(options)
-        )
+        log.info("train: %s, %d clips, %d steps%s, %s", arm, len(utterances), options.steps, where, precision(options))
         while job.state.step < options.steps:
             started = time.monotonic()
             with memory_errors(_smaller(options)):
@@ -180,10 +179,9 @@ def _start(arm: str, recogniser: Recogniser, options: Train, out: Path, logs: Pa
     )
     low_rank = adapters.add(recogniser.model, options.lora) if options.lora else None
     freeze(recogniser, options.freeze)
-    optimizer = torch.optim.AdamW(
-        groups(recogniser, options.rates or {}),
-        lr=options.rate, weight_decay=options.weight_decay, betas=(0.9, 0.98), fused=True,
-    )  # fmt: skip
+    if options.gradient_checkpointing:
+        forget_activations(recogniser.model)
+    optimizer = adamw(groups(recogniser, options.rates or {}), options)
     model, optimizer = accelerator.prepare(recogniser.model, optimizer)
     ranks.part_ways(accelerator.process_index)
     state = checkpoint.restore(out, recogniser.model, optimizer, accelerator.process_index)

@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from asr_analogy.asr.cost import bfloat16
-from asr_analogy.asr.family import attention, open_config
+from asr_analogy.asr.family import open_config
 from asr_analogy.recipe import Train
 from asr_analogy.speech.audio import SAMPLE_RATE
 
@@ -104,13 +104,17 @@ def published(name: str) -> Any:
 
 
 def training(config: Any, options: Train, seconds: float) -> Need:
-    """What a step needs with clips of so many seconds (Whisper pads them to its window)."""
+    """What a step needs with clips of so many seconds (Whisper pads them to its window).
+
+    With `gradient_checkpointing` it needs less than that.
+    """
     model = _empty(config)
     total = sum(value.numel() for value in model.parameters())
     trained = _trained(model, config, options)
     half = options.precision == "bf16" or (options.precision == "auto" and bfloat16())
     kept, widest = activations(model, config, seconds)
-    fixed = RUNTIME + total * (6 if half else 4) + trained * (12 + 4 * (options.average is not None))
+    moments = 2 if options.optimizer == "adamw_8bit" else 8
+    fixed = RUNTIME + total * (6 if half else 4) + trained * (4 + moments + 4 * (options.average is not None))
     return Need(fixed, 1.15 * kept * (HALVED if half else 1.0) + PASSING * widest)
 
 
@@ -145,7 +149,7 @@ def _empty(config: Any) -> Any:
     """A model without content, in training mode, deaf to what draws random numbers."""
     kind: Any = WhisperForConditionalGeneration if config.model_type == "whisper" else Wav2Vec2ConformerForCTC
     config = type(config)(**{**config.to_dict(), "apply_spec_augment": False, "layerdrop": 0.0})
-    config._attn_implementation = attention()
+    config._attn_implementation = "sdpa" if torch.cuda.is_available() else "eager"
     with torch.device("meta"):
         return kind(config).train()
 

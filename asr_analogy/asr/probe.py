@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from asr_analogy.asr.family import open_recogniser
-from asr_analogy.asr.memory import Need, free
+from asr_analogy.asr.family import Recogniser, open_recogniser
+from asr_analogy.asr.memory import LARGEST, Need, free
+from asr_analogy.asr.packing import fullest, packs, windows_of
 from asr_analogy.errors import ResourceError
 from asr_analogy.recipe import Train
 from asr_analogy.speech.audio import SAMPLE_RATE, encode
@@ -34,9 +35,15 @@ LAUNCHER = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR
 def largest_batch(base: Path, language: str, options: Train, utterances: Sequence[Utterance]) -> dict[str, float]:
     """{"batch": ..., and what it was found from, in GB}: the largest that fits whichever utterances meet in it.
 
-    Raises ResourceError if not even one clip fits.
+    Where utterances share windows, as many as share so many windows as fit. Raises ResourceError if not even one clip
+    fits.
     """
-    need = _need(base, language, options, _longest(base, language, utterances))
+    recogniser = open_recogniser(base, language, weights=False)
+    shared = packs(options.pack, recogniser.window, [row.duration for row in utterances])
+    trial = _longest(base, language, utterances)
+    if shared:
+        trial = replace(trial, text=fullest(recogniser, utterances, options))
+    need = _need(base, language, options, trial)
     space = free()
     batch = need.batch(space)
     if batch == 0:
@@ -44,8 +51,19 @@ def largest_batch(base: Path, language: str, options: Train, utterances: Sequenc
             f"train.batch: auto: one clip needs {(need.fixed + need.clip) / 1e9:.1f} GB and {space / 1e9:.1f} GB are free; "
             "take a smaller base, --set train.lora.rank=16, or close other programs"
         )
+    if shared:
+        batch = _sharing(recogniser, options, utterances, batch)
     found = {name: round(value / 1e9, 4) for name, value in {**asdict(need), "free": space}.items()}
     return {"batch": batch, **{f"{name}_gb": value for name, value in found.items()}}
+
+
+def _sharing(recogniser: Recogniser, options: Train, utterances: Sequence[Utterance], windows: int) -> int:
+    """The largest batch, doubled from `windows`, of which even the longest utterances share that many windows."""
+    longest = sorted(utterances, key=lambda row: -row.duration)
+    batch = windows
+    while 2 * batch <= min(LARGEST, len(longest)) and windows_of(recogniser, longest[: 2 * batch], options) <= windows:
+        batch *= 2
+    return batch
 
 
 def _longest(base: Path, language: str, utterances: Sequence[Utterance]) -> Utterance:

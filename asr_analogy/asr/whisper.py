@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from transformers import WhisperForConditionalGeneration
 
+from asr_analogy.asr.attention import register
 from asr_analogy.asr.batching import padded, pieces
 from asr_analogy.asr.family import load_model, open_config, open_processor
 from asr_analogy.asr.hub import read_json
+from asr_analogy.asr.mels import log_mels
 from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.speech.audio import SAMPLE_RATE
 from asr_analogy.text.spoken import letters
@@ -35,20 +37,36 @@ class WhisperRecogniser:
         self.prompt: list[int] = self.processor.tokenizer.convert_tokens_to_ids([*named, "<|notimestamps|>"])
         self.written = self.processor.tokenizer.init_kwargs.get("label_form") != "letters"
         self.window: float | None = self.processor.feature_extractor.chunk_length
-        self.positions: int = open_config(folder).max_target_positions
-        self.model: Any = load_model(WhisperForConditionalGeneration, folder) if weights else None
+        self.positions: int | None = open_config(folder).max_target_positions
+        self.model: Any = load_model(WhisperForConditionalGeneration, folder, register()) if weights else None
+        if weights:
+            _keep_no_keys(self.model)
 
     def label(self, text: str) -> list[int]:
         """Prompt (without the start token, which the model prepends), text, end. Written form, with Whisper's leading
         space; a base whose tokenizer says `label_form: letters` gets lower-case letters."""
-        tokenizer = self.processor.tokenizer
+        return [*self.prompt, *self._body(text), self.processor.tokenizer.eos_token_id]
+
+    def _body(self, text: str) -> list[int]:
         body = (" " + text.strip()).rstrip() if self.written else letters(text, LETTERS)
-        return [*self.prompt, *tokenizer(body, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+        return self.processor.tokenizer(body, add_special_tokens=False).input_ids
+
+    def timed_label(self, parts: Sequence[tuple[str, float, float]]) -> list[int]:
+        """Prompt without <|notimestamps|>, then every part between its start and its end in steps of 20 ms."""
+        tokenizer = self.processor.tokenizer
+        vocabulary = tokenizer.get_vocab()
+        if "<|0.00|>" not in vocabulary or f"<|{self.window:.2f}|>" not in vocabulary:
+            raise RecipeError("train.timestamps: the base's tokenizer has no tokens for times (<|0.00|>); leave it out")
+        found = self.prompt[:-1]
+        for text, *span in parts:
+            start, end = (vocabulary[f"<|{min(round(50 * time) / 50, self.window or 0.0):.2f}|>"] for time in span)
+            found += [start, *self._body(text), end]
+        return [*found, tokenizer.eos_token_id]
 
     def refusal(self, text: str, seconds: float) -> str | None:
         if self.window is not None and seconds > self.window:
             return f"longer than the base's window ({self.window:g} s)"
-        if len(self.label(text)) > self.positions:
+        if self.positions is not None and len(self.label(text)) > self.positions:
             return "more tokens than the decoder has positions"
         return None if self.written or letters(text, LETTERS) else "no letters to learn"
 
@@ -57,11 +75,10 @@ class WhisperRecogniser:
 
     def _features(self, clips: Sequence[np.ndarray]) -> torch.Tensor:
         """Log-mels padded to the base's own window, (batch, mels, frames)."""
-        extractor = self.processor.feature_extractor
-        return extractor(list(clips), sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
+        return log_mels(clips, self.processor.feature_extractor)
 
     def transcribe(self, clips: Sequence[np.ndarray]) -> list[str]:
-        assert self.window is not None
+        assert self.window is not None and self.positions is not None
         parts = [pieces(clip, self.window) for clip in clips]
         flat = [piece for clip in parts for piece in clip]
         room = self.positions - len(self.prompt) - 1
@@ -75,6 +92,15 @@ class WhisperRecogniser:
         own = [row[:limit] for row, limit in zip(tokens.tolist(), limits, strict=True)]
         texts = iter(self.processor.batch_decode(own, skip_special_tokens=True))
         return [" ".join(next(texts).strip() for _ in clip).strip() for clip in parts]
+
+
+def _keep_no_keys(model: Any) -> None:
+    """Spare training the copies of keys and values that the decoder makes for generating."""
+
+    def spare(decoder: Any, given: tuple, named: dict[str, Any]) -> tuple[tuple, dict[str, Any]] | None:
+        return (given, {**named, "use_cache": False}) if decoder.training else None
+
+    model.model.decoder.register_forward_pre_hook(spare, with_kwargs=True)
 
 
 def _decoding(folder: Path, language: str, vocabulary: dict[str, int]) -> dict[str, str]:

@@ -8,6 +8,7 @@ arm is to be trained, so that finished arms are skipped at once.
 
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from asr_analogy.asr.hub import find, parameters
 from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.recipe import Recipe, Train
-from asr_analogy.speech.corpus import Utterance, read_corpus
+from asr_analogy.speech.corpus import Corpus, lengths, read_corpus
 from asr_analogy.workspace import Folder, Step, Workspace, content, digest, follower, processes, write_whole
 
 log = logging.getLogger("asr_analogy")
@@ -39,6 +40,8 @@ SLOWER = 0.1
 METRICS = "metrics.jsonl"
 NO_INPUT = {"checkpoint_minutes", "tracker", "mix", "start_from"}
 """Options of train that change no weight, or those of one arm only."""
+MEMORY = {"precision", "freeze", "lora", "average", "pack", "timestamps", "gradient_checkpointing", "optimizer"}
+"""Options of train by which a batch takes more memory or less."""
 
 
 def arms(recipe: Recipe) -> list[str]:
@@ -70,14 +73,19 @@ def folder(recipe: Recipe, workspace: Workspace, arm: str, force: bool = False, 
 
 def estimate(recipe: Recipe, workspace: Workspace, hours: Mapping[str, float]) -> list[Step]:
     """What train would do; `hours` holds the audio of each prepared corpus, as known or estimated."""
-    from asr_analogy.asr.cost import seconds
+    from asr_analogy.asr.cost import TYPICAL, seconds
     from asr_analogy.asr.family import open_recogniser
+    from asr_analogy.asr.packing import packs, share
 
-    recipe, fits = _foreseen(recipe, workspace)
-    base, options = find(recipe.base), recipe.train
+    base = find(recipe.base)
     window = open_recogniser(base, recipe.language, weights=False).window
+    shared = packs(recipe.train.pack, window, [TYPICAL])
+    each = share(window, TYPICAL) if shared and window is not None else 1.0
+    recipe, fits = _foreseen(recipe, workspace, each)
+    options = recipe.train
     runs = len(options.seeds or [recipe.seed])
-    cost = round(runs * seconds(base, window, options.steps * options.accumulate * options.clips, 3), 1)
+    heard = runs * options.steps * options.accumulate * options.clips * each
+    cost = round(seconds(base, window, heard, 3), 1)
     megabytes = round(4e-6 * parameters(base), 1)
     steps = []
     for arm in arms(recipe):
@@ -151,7 +159,7 @@ def _batch_folder(recipe: Recipe, workspace: Workspace, force: bool = False) -> 
     inputs = {
         "base": digest(find(recipe.base)),
         "corpora": {name: content(workspace.root / "prepared" / name) for name in _corpora(recipe)},
-        "train": recipe.train.model_dump(include={"precision", "freeze", "lora", "average"}),
+        "train": recipe.train.model_dump(include=MEMORY),
     }
     return workspace.folder("batch", inputs, force)
 
@@ -184,19 +192,22 @@ def _with_batch(recipe: Recipe, batch: int) -> Recipe:
     return recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch": batch})})
 
 
-def _foreseen(recipe: Recipe, workspace: Workspace) -> tuple[Recipe, str]:
-    """The recipe with a number for its batch, and what is to be said of it: whether it fits, by an estimate."""
+def _foreseen(recipe: Recipe, workspace: Workspace, each: float) -> tuple[Recipe, str]:
+    """The recipe with a number for its batch, and what is to be said of it: whether it fits, by an estimate.
+
+    `each` is the share of a window that an utterance takes.
+    """
     from asr_analogy.asr.memory import for_base, free
 
     need, space = for_base(find(recipe.base), recipe.train, recipe.prepare.longest), free()
-    most = need.batch(space)
+    most = int(need.batch(space) / each)
     if recipe.train.batch == "auto":
         with suppress(DataError, RecipeError):  # not prepared yet, or found for other inputs
             place = _batch_folder(recipe, workspace)
             if place.done():
                 most = json.loads((place.path / "batch.json").read_text())["batch"]
         return _with_batch(recipe, max(1, most)), f"batch auto, about {most}"
-    wanted = need.total(recipe.train.clips)
+    wanted = need.total(math.ceil(recipe.train.clips * each))
     fits = "" if wanted <= space else f" of {space / 1e9:.1f} free: batches up to about {most} fit"
     return recipe, f"{wanted / 1e9:.1f} GB of memory{fits}"
 
@@ -210,22 +221,23 @@ def _train(recipe: Recipe, workspace: Workspace, arm: str, out: Path, seed: int)
     from accelerate.utils import set_seed
 
     from asr_analogy.asr.augmentation import heard
-    from asr_analogy.asr.batching import plan
     from asr_analogy.asr.checkpoint import remove
     from asr_analogy.asr.family import open_recogniser
     from asr_analogy.asr.fitting import fit
     from asr_analogy.asr.folder import save
+    from asr_analogy.asr.packing import planned
 
     _meet()
     options, base = recipe.train, find(recipe.base)
     utterances, durations = _utterances(workspace, arm) if arm not in EXTRA else _mixed(options, workspace, arm)
-    batches = plan(durations, options.clips, options.steps * options.accumulate, seed)
     set_seed(seed)
     start = workspace.root / "models" / str(options.start_from)
     if arm == "continued":
         options = options.model_copy(update={"rate": options.rate * SLOWER})
     recogniser = open_recogniser(start if arm == "continued" else base, recipe.language)
-    clips, visits = heard(recogniser, utterances, batches, options.augment, seed)
+    texts = [row.text for row in utterances.rows]
+    clips, batches = planned(recogniser, utterances, texts, durations, options, seed)
+    clips, visits = heard(recogniser, clips, batches, options.augment, seed)
     metrics = fit(arm, recogniser, clips, visits, options, out, workspace.root / "tracker")
     if not follower():
         save(recogniser, out, base)
@@ -233,28 +245,35 @@ def _train(recipe: Recipe, workspace: Workspace, arm: str, out: Path, seed: int)
         remove(out)
 
 
-def _utterances(workspace: Workspace, arm: str) -> tuple[list[Utterance], list[float]]:
-    """The arm's utterances and the durations its batches are planned by: for a paired arm those of A, in A's order."""
+def _utterances(workspace: Workspace, arm: str) -> tuple[Corpus, list[float]]:
+    """The arm's utterances and the durations its batches are planned by.
+
+    For a paired arm those of the longer reading of each sentence that both have, in the order of A.
+    """
     prepared = workspace.root / "prepared"
-    own = {row.id: row for row in read_corpus(prepared / arm)}
+    own = Corpus(prepared / arm)
     if arm not in PAIRED:
-        return list(own.values()), [row.duration for row in own.values()]
-    synthetic, real = ({row.id: row for row in read_corpus(prepared / name, ["id", "duration"])} for name in PAIRED)
+        return own, [row.duration for row in own.rows]
+    synthetic, real = (
+        {row.id: row.duration for row in read_corpus(prepared / name, ["id", "duration"])} for name in PAIRED
+    )
     common = [name for name in synthetic if name in real]
     if not common:
         raise DataError(f"{arm}: no sentence is left in both general arms; see dropped.jsonl in {prepared}")
-    return [own[name] for name in common], [synthetic[name].duration for name in common]
+    return own.ordered(common), [max(synthetic[name], real[name]) for name in common]
 
 
-def _mixed(options: Train, workspace: Workspace, arm: str) -> tuple[list[Utterance], list[float]]:
+def _mixed(options: Train, workspace: Workspace, arm: str) -> tuple[Corpus, list[float]]:
     """The utterances of an arm of EXTRA and their durations; joint repeats those of one corpus to reach its share."""
-    parts = [read_corpus(workspace.root / "prepared" / name) for name in CORPORA[arm]]
-    if arm == "joint" and options.mix and all(parts):
-        real, synthetic = parts
+    folders = [workspace.root / "prepared" / name for name in CORPORA[arm]]
+    found = Corpus(*folders)
+    sizes = [lengths(folder)[1] for folder in folders]
+    if arm == "joint" and options.mix and all(sizes):
+        real, synthetic = sizes
         counts = (
-            max(len(real), round(len(synthetic) * (1 - options.mix) / options.mix)),
-            max(len(synthetic), round(len(real) * options.mix / (1 - options.mix))),
+            max(real, round(synthetic * (1 - options.mix) / options.mix)),
+            max(synthetic, round(real * options.mix / (1 - options.mix))),
         )
-        parts = [[rows[index % len(rows)] for index in range(count)] for rows, count in zip(parts, counts, strict=True)]
-    found = [row for rows in parts for row in rows]
-    return found, [row.duration for row in found]
+        numbers = [index % real for index in range(counts[0])]
+        found = found.chosen([*numbers, *(real + index % synthetic for index in range(counts[1]))])
+    return found, [row.duration for row in found.rows]

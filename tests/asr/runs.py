@@ -6,9 +6,9 @@ import torch
 from accelerate.utils import set_seed
 
 from asr_analogy.asr.augmentation import heard
-from asr_analogy.asr.batching import plan
 from asr_analogy.asr.family import Recogniser, open_recogniser
 from asr_analogy.asr.fitting import fit
+from asr_analogy.asr.packing import planned
 from asr_analogy.recipe import Train
 from asr_analogy.speech.corpus import Utterance
 
@@ -16,10 +16,11 @@ from asr_analogy.speech.corpus import Utterance
 def fitted(base: Path, out: Path, rows: list[Utterance], seed: int = 1, **options: object) -> tuple[Recogniser, list]:
     chosen = Train.model_validate({"precision": "fp32", "batch": 2, "warmup": 1, "rate": 0.003, **options})
     out.mkdir(exist_ok=True)
-    batches = plan([row.duration for row in rows], chosen.batch, chosen.steps * chosen.accumulate, seed)
     set_seed(seed)
     recogniser = open_recogniser(base, "en")
-    clips, visits = heard(recogniser, rows, batches, chosen.augment, seed)
+    texts, durations = [row.text for row in rows], [row.duration for row in rows]
+    clips, batches = planned(recogniser, rows, texts, durations, chosen, seed)
+    clips, visits = heard(recogniser, clips, batches, chosen.augment, seed)
     return recogniser, fit("an-arm", recogniser, clips, visits, chosen, out)
 
 

@@ -9,7 +9,9 @@ from runs import fitted, same
 
 from asr_analogy.asr.augmentation import heard, spec_augment
 from asr_analogy.asr.family import open_recogniser
+from asr_analogy.asr.feeding import feed
 from asr_analogy.asr.folder import save
+from asr_analogy.asr.packing import Passages, Window
 from asr_analogy.errors import RecipeError
 from asr_analogy.recipe import Augment
 
@@ -110,3 +112,41 @@ def test_augmented_training_learns_and_repeats(family: str, tmp_path: Path) -> N
     assert same(runs[0][0], runs[1][0]) and runs[0][1] == runs[1][1]
     assert all(np.isfinite(line["loss"]) for line in runs[0][1])
     assert torch.isfinite(next(runs[0][0].model.parameters())).all()
+
+
+def test_utterances_that_share_a_window_are_heard_one_by_one(whisper: Path) -> None:
+    """Each has a room or noise of its own, anew at every visit, and stays as long as it is."""
+    rows = models.utterances(["ab", "cab", "dad", "gag"])
+    pauses = (0.3, 0.4)
+    windows = [Window((0, 2, 1), pauses), Window((3,)), Window((2, 1, 0), pauses, timed=True)]
+    options = Augment(room="office", room_share=1.0, noise_share=0.5)
+    plain, recogniser = Passages(rows, windows), open_recogniser(whisper, "en")
+    clips, batches = heard(recogniser, plain, [[0, 1], [2]], options, 1)
+    assert isinstance(clips, Passages) and batches == [[0, 1], [2]] and len(clips) == 3
+    assert [window.indices for window in clips.windows] == [(0, 2, 1), (3,), (6, 5, 4)]  # the second visit of three
+    alone, numbers = heard(recogniser, rows, [[0, 2, 1], [3], [2, 1, 0]], options, 1)
+    for window, unpacked in zip(clips.windows, numbers, strict=True):
+        assert list(window.indices) == unpacked
+    for number in range(3):
+        passage = clips[number]
+        assert len(passage.samples()) == len(plain[number].samples())
+        assert passage.duration == plain[number].duration
+        begin = 0
+        for part, pause in zip(passage.parts, (*passage.window.pauses, 0.0), strict=True):  # type: ignore[attr-defined]
+            sound = part.samples()
+            assert np.array_equal(passage.samples()[begin : begin + len(sound)], sound)
+            begin += len(sound) + int(pause * 16_000)
+        words = [part.text for part in passage.parts if part.text]  # type: ignore[attr-defined]
+        assert passage.text == " ".join(words)
+        assert [text for text, _, _ in passage.timed()] == words  # type: ignore[attr-defined]
+    said = [row.text for window in clips.windows for row in (alone[index] for index in window.indices)]
+    assert "" in said and any(said)
+
+
+def test_a_timed_window_of_noise_has_the_plain_empty_label(whisper: Path) -> None:
+    recogniser = open_recogniser(whisper, "en")
+    rows = models.utterances(["ab", "cab"])
+    options = Augment(noise_share=0.999999)
+    clips, batches = heard(recogniser, Passages(rows, [Window((0, 1), (0.3,), timed=True)]), [[0]], options, 1)
+    ((_, inputs),) = feed(recogniser, clips, batches)
+    assert inputs["labels"].tolist() == [recogniser.label("")]

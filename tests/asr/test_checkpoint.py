@@ -117,3 +117,21 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_torn_one(tmp_path: Path) -> 
         flip(tmp_path / "out" / CHECKPOINT, 0.8)
     again, same_metrics = fitted(base, tmp_path / "out", rows, **options)
     assert same(again, expected) and same_metrics == metrics
+
+
+def test_moments_that_are_plain_numbers_come_back_as_such(tmp_path: Path) -> None:
+    """As those of 8 bits have them; a parameter without a gradient has none."""
+    table = torch.nn.Embedding(4, 3, sparse=True)
+    model = torch.nn.ModuleList([torch.nn.Embedding(2, 3, sparse=True), table])
+    optimizer = torch.optim.SparseAdam(model.parameters(), lr=0.1)
+    for _ in range(3):
+        table(torch.tensor([1, 2])).square().sum().backward()
+        optimizer.step()
+    moments = {key: value if key == "step" else value.clone() for key, value in optimizer.state[table.weight].items()}
+    assert moments["step"] == 3 and isinstance(moments["step"], int)
+    checkpoint.write(tmp_path, model, optimizer, State(3), [checkpoint.random_states()])
+    optimizer.state.clear()
+    assert checkpoint.restore(tmp_path, model, optimizer).step == 3
+    found = optimizer.state[table.weight]
+    assert type(found["step"]) is int and found["step"] == 3 and torch.equal(found["exp_avg"], moments["exp_avg"])
+    assert not optimizer.state.get(model[0].weight)

@@ -94,3 +94,22 @@ def test_frames_behind_the_end_are_no_letters(conformer: Path) -> None:
     short, long = CLIPS[0], models.clip("abcdefgabcdefgabcdefg", 3)
     assert recogniser.transcribe([short, long])[0] == recogniser.transcribe([short])[0]
     assert len(recogniser.transcribe([short])[0]) <= recogniser._frames(len(short)) < SAMPLE_RATE / 100
+
+
+def test_the_gradient_of_the_sound_is_spared_and_no_other(conformer: Path) -> None:
+    recogniser = opened(conformer)
+    model, extractor = recogniser.model, recogniser.model.wav2vec2_conformer.feature_extractor
+    model.train()
+    gradients = []
+    for wanted in (False, True):  # transformers' default is True
+        assert extractor._requires_grad is wanted or wanted
+        extractor._requires_grad = wanted
+        model.zero_grad()
+        model(**recogniser.batch(CLIPS, [recogniser.label("ab")] * 3)).loss.backward()
+        gradients.append({name: value.grad for name, value in model.named_parameters() if value.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
+    extractor._requires_grad = False
+    for parameter in extractor.parameters():
+        parameter.requires_grad_(False)
+    assert not extractor(torch.zeros(1, SAMPLE_RATE)).requires_grad

@@ -14,7 +14,7 @@ from runs import fitted, same
 from asr_analogy.asr.checkpoint import CHECKPOINT
 from asr_analogy.asr.family import open_recogniser
 from asr_analogy.asr.fitting import precision
-from asr_analogy.errors import DataError, Interrupted
+from asr_analogy.errors import DataError, Interrupted, RecipeError
 from asr_analogy.recipe import Train
 from asr_analogy.speech.corpus import Utterance
 from asr_analogy.workspace import MEASURED
@@ -34,10 +34,10 @@ class Signalling(Utterance):
         return super().samples()
 
 
-@pytest.mark.parametrize(("family", "steps", "rate"), [("whisper", 60, 0.01), ("conformer", 60, 0.01)])
-def test_a_few_utterances_can_be_learnt(family: str, steps: int, rate: float, tmp_path: Path) -> None:
-    base = models.tiny(family, tmp_path / "base")
-    _, metrics = fitted(base, tmp_path / "out", models.utterances(), steps=steps, rate=rate, batch=8)
+@pytest.mark.parametrize(("family", "pack"), [("whisper", False), ("whisper", True), ("conformer", False)])
+def test_a_few_utterances_can_be_learnt(family: str, pack: bool, tmp_path: Path) -> None:
+    base, steps = models.tiny(family, tmp_path / "base"), 60
+    _, metrics = fitted(base, tmp_path / "out", models.utterances(), steps=steps, rate=0.01, batch=8, pack=pack)
     losses = [line["loss"] for line in metrics]
     assert losses[-1] < 0.6 * losses[0] and [line["step"] for line in metrics] == list(range(1, steps + 1))
     assert set(metrics[0]) == {"step", "loss", "rate", "grad_norm"}  # nothing that differs from run to run
@@ -45,14 +45,21 @@ def test_a_few_utterances_can_be_learnt(family: str, steps: int, rate: float, tm
     assert measured["audio_seconds_per_second"] > 0 and measured["peak_memory_gb"] > 0.01
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("family", models.FAMILIES)
-def test_a_signal_ends_a_run_that_then_goes_on(family: str, number: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("family", "number", "pack"),
+    [
+        ("whisper", signal.SIGTERM, True),
+        ("whisper", signal.SIGINT, False),
+        ("conformer", signal.SIGTERM, "auto"),
+        ("conformer", signal.SIGINT, "auto"),
+    ],
+)
+def test_a_signal_ends_a_run_that_then_goes_on(family: str, number: int, pack: bool | str, tmp_path: Path) -> None:
     dropout = (
         {"dropout": 0.2} if family == "whisper" else {"hidden_dropout": 0.2, "mask_time_prob": 0.3, "layerdrop": 0.5}
     )
     base = models.tiny(family, tmp_path / "base", **dropout)
-    rows, options = models.utterances(), {"steps": 6, "accumulate": 2}
+    rows, options = models.utterances(), {"steps": 6, "accumulate": 2, "pack": pack}
     expected, metrics = fitted(base, tmp_path / "one", rows, **options)
     Signalling.reads.clear()
     loud = [Signalling(**{**vars(row), "number": number}) for row in rows]
@@ -77,6 +84,33 @@ def test_bfloat16_is_for_the_forward_pass_only(family: str, tmp_path: Path) -> N
     ]
     assert all(close)
     assert [precision(Train(precision=name)) for name in ("bf16", "fp32")] == ["bf16", "fp32"]
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_forgotten_activations_change_nothing(family: str, tmp_path: Path) -> None:
+    base, rows = models.tiny(family, tmp_path / "base"), models.utterances()
+    plain, _ = fitted(base, tmp_path / "one", rows, steps=2)
+    frugal, _ = fitted(base, tmp_path / "two", rows, steps=2, gradient_checkpointing=True)
+    assert any(getattr(module, "gradient_checkpointing", False) for module in frugal.model.modules())
+    assert same(plain, frugal)
+
+
+def test_what_training_can_do_goes_together(tmp_path: Path) -> None:
+    """Shared windows, rooms, noise, adapters, rates, a mean: forgetting activations changes none of it."""
+    pytest.importorskip("peft", reason="peft is not installed")
+    base, rows = models.tiny("whisper", tmp_path / "base"), models.utterances()
+    options = {"steps": 3, "batch": 8, "pack": True, "lora": {"rank": 2}, "average": "ema", "rates": {"encoder": 0.5}}
+    options |= {"augment": {"room": "office", "noise_share": 0.3}}
+    plain, metrics = fitted(base, tmp_path / "one", rows, **options)
+    frugal, again = fitted(base, tmp_path / "two", rows, **options, gradient_checkpointing=True)
+    assert same(plain, frugal) and again == metrics and not same(plain, open_recogniser(base, "en"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_moments_of_8_bits_need_a_gpu(tmp_path: Path) -> None:
+    base = models.tiny("conformer", tmp_path / "base")
+    with pytest.raises(RecipeError, match=r"train\.optimizer: adamw_8bit needs a GPU, and there is none; take adamw"):
+        fitted(base, tmp_path / "out", models.utterances(), steps=1, optimizer="adamw_8bit")
 
 
 def test_batch_norm_keeps_the_statistics_of_the_base(tmp_path: Path) -> None:

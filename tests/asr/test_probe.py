@@ -4,8 +4,10 @@ import models
 import pytest
 
 from asr_analogy.asr import probe
+from asr_analogy.asr.memory import Need
 from asr_analogy.errors import ResourceError
 from asr_analogy.recipe import Train
+from asr_analogy.speech.corpus import Utterance
 
 OPTIONS = Train(batch="auto", precision="fp32")
 
@@ -41,3 +43,20 @@ def test_the_trial_is_the_longest_clip_with_the_longest_text(whisper: Path) -> N
     ]
     trial = probe._longest(whisper, "en", rows)
     assert trial.duration == 1.5 and trial.text == "abcdefgh"
+
+
+def test_utterances_that_share_windows_make_larger_batches(whisper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as share the windows that fit, even if they are the longest; tried with a window full of words."""
+    rows = [models.utterance(number, "ab", models.clip("ab")) for number in range(64)]  # three to a window of 2 s
+    tried: list[str] = []
+
+    def need(base: Path, language: str, options: Train, utterance: Utterance) -> Need:
+        tried.append(utterance.text)
+        return Need(0.0, 1e6)
+
+    monkeypatch.setattr(probe, "_need", need)
+    monkeypatch.setattr(probe, "free", lambda: 20e6)  # 17 of them are planned with: 16 windows
+    assert probe.largest_batch(whisper, "en", OPTIONS, rows)["batch"] == 16
+    shared = OPTIONS.model_copy(update={"pack": True})
+    assert probe.largest_batch(whisper, "en", shared, rows)["batch"] == 32
+    assert tried[0] == "ab" and len(tried[1]) > 2 * len("ab")

@@ -45,11 +45,14 @@ def test_a_batch_is_dealt_out_whole() -> None:
     assert parts == [[5, 8, 2], [3, 1]] and shard([5], 1, 2) == [5]
 
 
-@pytest.mark.parametrize(("family", "batch"), [("whisper", 3), ("conformer", 3), ("conformer", 1)])
-def test_two_processes_give_the_model_of_one(family: str, batch: int, tmp_path: Path) -> None:
-    """Batches that do not halve, texts of other lengths, accumulation; a batch of one leaves a process idle."""
+@pytest.mark.parametrize(
+    ("family", "batch", "pack"),
+    [("whisper", 3, False), ("whisper", 4, True), ("conformer", 3, "auto"), ("conformer", 1, "auto")],
+)
+def test_two_processes_give_the_model_of_one(family: str, batch: int, pack: bool | str, tmp_path: Path) -> None:
+    """Batches that do not halve, texts of other lengths, accumulation; a batch of one clip or window leaves a process idle."""
     base = models.tiny(family, tmp_path / "base")
-    train = {"steps": 3, "accumulate": 2, "batch": batch, "average": 2, "rate": 0.001}
+    train = {"steps": 3, "accumulate": 2, "batch": batch, "average": 2, "rate": 0.001, "pack": pack}
     recipe, found = models.recipe(base, train=train), []
     for world in (1, 2):
         root = tmp_path / f"of-{world}"

@@ -106,6 +106,13 @@ def test_a_label_that_fills_the_decoder_can_be_trained_on(whisper: Path) -> None
     assert torch.isfinite(recogniser.model(**recogniser.batch([models.clip("ab")], [label])).loss)
 
 
+def test_keys_are_kept_for_generating_only(whisper: Path) -> None:
+    recogniser = opened(whisper, weights=True)
+    batch = recogniser.batch([models.clip("ab")], [recogniser.label("ab")])
+    assert recogniser.model.train()(**batch).past_key_values is None
+    assert recogniser.model.eval()(**batch).past_key_values is not None
+
+
 def test_transcripts_do_not_depend_on_the_batch(whisper: Path) -> None:
     recogniser = opened(whisper, weights=True)
     recogniser.model.eval()

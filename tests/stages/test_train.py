@@ -84,19 +84,25 @@ def test_the_same_recipe_gives_the_same_bytes(family: str, tmp_path: Path) -> No
     assert weights(other, "domain-synthetic") != weights(first, "domain-synthetic")
 
 
-@pytest.mark.parametrize("family", models.FAMILIES)
-def test_both_general_arms_see_the_same_batches(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("family", "pack"), [("whisper", False), ("whisper", True), ("conformer", False)])
+def test_both_general_arms_see_the_same_batches(
+    family: str, pack: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where the recordings last longer, stand in another order, and lack a sentence."""
     base = models.tiny(family, tmp_path / "base")
     models.write_corpus(tmp_path, "general-synthetic", models.utterances())
-    models.write_corpus(tmp_path, "general-real", models.utterances(voice=1, seconds=1.2)[:0:-1])
-    recipe, place = models.recipe(base, train={"steps": 6, "accumulate": 2}), Workspace(tmp_path)
+    # packed: three readings of A would fit in a window, but with those of B two
+    models.write_corpus(tmp_path, "general-real", models.utterances(voice=1, seconds=0.75 if pack else 1.2)[:0:-1])
+    recipe = models.recipe(base, train={"steps": 6, "accumulate": 2, "pack": pack})
+    place = Workspace(tmp_path)
     seen = [
         heard(monkeypatch, base, lambda arm=arm: train(recipe, place, [arm]))
         for arm in ("general-synthetic", "general-real")
     ]
     assert seen[0] == seen[1] and len(seen[0]) == 12
-    assert len({label for batch in seen[0] for label in batch}) == len(models.TEXTS) - 1
+    assert any(len(batch) == 1 for batch in seen[0]) is pack
+    if not pack:
+        assert len({label for batch in seen[0] for label in batch}) == len(models.TEXTS) - 1
 
 
 AT_CHECKPOINT, IN_A_STEP, IN_A_WRITE, BETWEEN_RENAMES, WHILE_SAVING = range(5)
@@ -151,7 +157,7 @@ def test_kill_9_then_the_same_call_gives_the_same_bytes(family: str, tmp_path: P
     base = models.tiny(family, tmp_path / "base", **dropout)
     augment = {"room": "office", "room_share": 0.6, "mask_feature_prob": 0.2, "mask_feature_length": 2}
     augment |= {"noise_share": 0.2} if family == "whisper" else {"mask_time_prob": 0.3, "mask_time_length": 2}
-    options = {"steps": 9, "accumulate": 2, "average": "ema", "augment": augment}
+    options = {"steps": 9, "accumulate": 2, "average": "ema", "augment": augment, "pack": family == "whisper"}
     recipe, place = models.recipe(base, train={**options, "checkpoint_minutes": 0}), workspace(tmp_path / "run")
     undisturbed = workspace(tmp_path / "undisturbed")
     train(models.recipe(base, train=options), undisturbed, ["domain-synthetic"])
@@ -337,6 +343,19 @@ def test_rivals_are_trained_only_where_asked_for(tmp_path: Path) -> None:
     train(models.recipe(base, train={"steps": 2}), place, ["general-real"])  # leaves the arms of the analogy be
     with pytest.raises(RecipeError, match=r"models/joint: made from other inputs \(mix: 0\.5 -> 0\.2\)"):
         train(models.recipe(base, train={"steps": 2, "mix": 0.2}), place, ["joint"])
+
+
+def test_rivals_share_windows_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their sound is read by number, as that of every arm."""
+    base, place = models.tiny("whisper", tmp_path / "base"), workspace(tmp_path)
+    options = {"steps": 3, "batch": 8, "pack": True, "mix": 0.5, "start_from": "general-mixed", "seeds": [3, 5]}
+    recipe, whole = models.recipe(base, train=options), []
+    monkeypatch.setattr("asr_analogy.stages.train.read_corpus", lambda *given: whole.append(given))
+    for arm in ("joint", "general-mixed", "continued"):
+        seen = heard(monkeypatch, base, lambda arm=arm: train(recipe, place, [arm]))
+        assert len(seen) == 6 and all(len(batch) < 8 for batch in seen)
+        assert seen[:3] != seen[3:]  # each seed has windows of its own
+    assert not whole
 
 
 @pytest.mark.parametrize(("mix", "expected"), [(0.5, (8, 8)), (0.2, (8, 2)), (0.75, (8, 24))])
