@@ -283,8 +283,8 @@ def merge(
             )
         _stage(["merge"], recipe, set_, workspace, force, dry_run, as_json, verbose)
         return
-    if (vector and (plus or minus)) or (base and not vector):
-        raise RecipeError("merge: --vector (with --base) stands instead of --plus and --minus; give one or the other")
+    if vector and (plus or minus):
+        raise RecipeError("merge: --vector stands instead of --plus and --minus; give one or the other")
     missing = [name for name, value in folders.items() if value is None]
     if missing:
         raise RecipeError(f"merge: {missing[0]} is missing; give a recipe, or all of --to, --plus, --minus and --out")

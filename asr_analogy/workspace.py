@@ -192,13 +192,13 @@ class Folder:
         (self.partial / MARKER).unlink(missing_ok=True)
         (self.partial / MEASURED).unlink(missing_ok=True)
         for place in [*_files(self.partial), *_folders(self.partial)]:
-            _sync(place)
+            sync(place)
         old = self.path.parent / f".{self.path.name}.old"
         shutil.rmtree(old, ignore_errors=True)
         if self.path.exists():
             self.path.rename(old)
         self.partial.rename(self.path)
-        _sync(self.path.parent)
+        sync(self.path.parent)
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -277,7 +277,7 @@ def write_whole(path: Path, data: str | bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     part = part_name(path)
     part.write_bytes(data.encode() if isinstance(data, str) else data)
-    _sync(part)
+    sync(part)
     part.replace(path)
 
 
@@ -287,7 +287,7 @@ def lines_whole(path: Path) -> Iterator[TextIO]:
     part = part_name(path)
     with part.open("w", encoding="utf-8", newline="\n") as file:
         yield file
-    _sync(part)
+    sync(part)
     part.replace(path)
 
 
@@ -316,7 +316,8 @@ def disk_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Put a file, or the names in a folder, on the disk for good."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

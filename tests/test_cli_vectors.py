@@ -101,7 +101,7 @@ def test_usage_errors_are_one_line(run: Path, tmp_path: Path, capsys: pytest.Cap
     merge = ["merge", "--to", run / "base", "--vector", "mine"]
     assert "--out is missing" in call(capsys, *merge, code=2)
     assert "instead of --plus" in call(capsys, *merge, "--plus", run / "base", "--out", tmp_path / "D", code=2)
-    assert "instead of --plus" in call(capsys, "merge", "--to", run / "base", "--base", run / "base", code=2)
+    assert "--plus is missing" in call(capsys, "merge", "--to", run / "base", "--base", run / "base", code=2)
 
 
 def test_a_recipe_with_a_vector_plans_only_c(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,7 +144,7 @@ from pathlib import Path
 from asr_analogy import workspace
 where, call = sys.argv[1:]
 calls = {"rename": (Path, "rename"), "write": (workspace, "write_whole"), "digest": (workspace, "digest"),
-         "unlink": (Path, "unlink"), "sync": (workspace, "_sync")}
+         "unlink": (Path, "unlink"), "sync": (workspace, "sync")}
 owner, name = calls[call.rstrip("0123456789")]
 real, left = getattr(owner, name), [int(call.lstrip("abcdefghijklmnopqrstuvwxyz") or 1)]
 def last(*arguments, **options):

@@ -7,7 +7,6 @@ it taken. What neither trains nor changes is not written: the base still has it.
 import hashlib
 import json
 import logging
-import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from safetensors.torch import save_file
 
 from asr_analogy.asr.folder import plain_errors
 from asr_analogy.errors import DataError
+from asr_analogy.workspace import sync
 
 log = logging.getLogger("asr_analogy")
 
@@ -58,11 +58,11 @@ def write(out: Path, model: Any, optimizer: Any, state: State, randoms: Sequence
     part = out / (CHECKPOINT + ".part")
     with plain_errors():
         save_file(own, part, metadata | {"sha256": _digest(own, metadata)})
-    _sync(part)
+    sync(part)
     if (out / CHECKPOINT).exists():
         (out / CHECKPOINT).replace(out / BEFORE)
     part.replace(out / CHECKPOINT)
-    _sync(out)
+    sync(out)
 
 
 def restore(out: Path, model: Any, optimizer: Any, rank: int = 0) -> State:
@@ -175,11 +175,3 @@ def _digest(tensors: Tensors, metadata: Mapping[str, str]) -> str:
         total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         total.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -40,10 +40,8 @@ def repeatable() -> Iterator[None]:
     of one seed end some tenths of a percent of WER apart."""
     before = torch.are_deterministic_algorithms_enabled()
     memory: Any = torch.utils.deterministic
-    fill, memory.fill_uninitialized_memory = (
-        memory.fill_uninitialized_memory,
-        False,
-    )  # no kernel here reads before writing
+    fill = memory.fill_uninitialized_memory
+    memory.fill_uninitialized_memory = False  # no kernel here reads before writing
     torch.use_deterministic_algorithms(before or not torch.cuda.is_available())
     try:
         yield

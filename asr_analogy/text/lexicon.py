@@ -1,18 +1,14 @@
 """A lexicon: how the voice should say the terms of a domain. It changes what is spoken, never what is learnt.
 
-Two forms of file, UTF-8:
-    .yaml  EBITDA: e bit dah          one term to a line, as a mapping
-    .tsv   certiorari<tab>sir shee oh rare ee      blank lines and lines that start with # are passed over
+The file is one of `pairs`: "EBITDA: e bit dah".
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
-from asr_analogy.errors import DataError, MissingError, RecipeError
+from asr_analogy.errors import DataError
+from asr_analogy.text.pairs import read_pairs
 
 _WORD = re.compile(r"\w+")
 _RESPELLING = re.compile(r"[^\W\d_][^\W\d_]*(?:[ '.,-]+[^\W\d_]+)*[.]?")
@@ -51,18 +47,9 @@ def load_lexicon(path: Path) -> Lexicon:
     Raises MissingError when there is no file, RecipeError for another ending and DataError, with the line, for a row
     that is not a term and a respelling, a term given twice, pronunciation in IPA, or a respelling that holds a term.
     """
-    ending = path.suffix.lower()
-    if ending not in (".yaml", ".yml", ".tsv"):
-        raise RecipeError(f"{path}: a lexicon is a .yaml or .tsv file; rename it or write it as one")
-    if not path.is_file():
-        raise MissingError(f"{path}: no such lexicon; check the path")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 text ({error}); save it as UTF-8") from None
     lines = dict[str, int]()
     respellings = dict[str, str]()
-    for number, term, respelling in _table(path, text) if ending == ".tsv" else _mapping(path, text):
+    for number, term, respelling in read_pairs(path, "a lexicon", "term", "respelling"):
         where = f"{path}:{number}"
         _check(where, term, respelling)
         if term in lines:
@@ -76,35 +63,6 @@ def load_lexicon(path: Path) -> Lexicon:
                 "respelled again; write it otherwise"
             )
     return lexicon
-
-
-def _table(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        cells = [cell.strip() for cell in line.split("\t")]
-        if len(cells) != 2:
-            raise DataError(f"{path}:{number}: {len(cells)} columns; give term, one tab, respelling")
-        yield number, cells[0], cells[1]
-
-
-def _mapping(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
-    """Keys and values exactly as written, so that the term NO is not a Boolean and 1983 not a number."""
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise DataError(f"{path}:{mark.line + 1 if mark else 1}: {problem}; write term: respelling") from None
-    if root is None:
-        return
-    if not isinstance(root, yaml.MappingNode):
-        raise DataError(f"{path}:1: not a mapping; write term: respelling, one to a line")
-    for key, value in root.value:
-        number = key.start_mark.line + 1
-        if not isinstance(key, yaml.ScalarNode) or not isinstance(value, yaml.ScalarNode):
-            raise DataError(f"{path}:{number}: not a term and a respelling; write term: respelling")
-        yield number, key.value.strip(), value.value.strip()
 
 
 def _check(where: str, term: str, respelling: str) -> None:

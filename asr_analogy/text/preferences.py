@@ -1,21 +1,18 @@
 """A user's own spellings: which written form a score should take for which, on both sides.
 
-Two forms of file, UTF-8:
-    .yaml  e-mail: email                one form to a line, as a mapping; an empty preferred form drops the words
-    .tsv   health care<tab>healthcare   blank lines and lines that start with # are passed over
+The file is one of `pairs`: "e-mail: email"; an empty preferred form drops the words.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import yaml
-
-from asr_analogy.errors import DataError, MissingError, RecipeError
+from asr_analogy.errors import DataError
+from asr_analogy.text.pairs import read_pairs
 
 
 @dataclass(frozen=True)
@@ -51,17 +48,8 @@ def load_preferences(path: Path, normalise: Callable[[str], str], spaced: bool =
     Raises MissingError when there is no file, RecipeError for another ending and DataError, with the line, for a row
     that is no pair, a form that is given twice with two meanings, or a preferred form that holds a written one.
     """
-    ending = path.suffix.lower()
-    if ending not in (".yaml", ".yml", ".tsv"):
-        raise RecipeError(f"{path}: preferred spellings are a .yaml or .tsv file; rename it or write it as one")
-    if not path.is_file():
-        raise MissingError(f"{path}: no such file of preferred spellings; check the path")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 text ({error}); save it as UTF-8") from None
     forms, lines = dict[str, str](), dict[str, int]()
-    for number, written, preferred in _table(path, text) if ending == ".tsv" else _mapping(path, text):
+    for number, written, preferred in read_pairs(path, "a list of preferred spellings", "written", "preferred"):
         form, better = normalise(written), normalise(preferred)
         if not form:
             raise DataError(f"{path}:{number}: {written!r} holds no word; write a word and what is preferred to it")
@@ -77,34 +65,3 @@ def load_preferences(path: Path, normalise: Callable[[str], str], spaced: bool =
                 "change again; write it otherwise"
             )
     return found
-
-
-def _table(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        cells = [cell.strip() for cell in line.split("\t")]
-        if len(cells) != 2:
-            raise DataError(
-                f"{path}:{number}: {len(cells)} columns; give the written form, one tab, the preferred form"
-            )
-        yield number, cells[0], cells[1]
-
-
-def _mapping(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
-    """Keys and values exactly as written, so that NO is not a Boolean and 1983 not a number."""
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise DataError(f"{path}:{mark.line + 1 if mark else 1}: {problem}; write written: preferred") from None
-    if root is None:
-        return
-    if not isinstance(root, yaml.MappingNode):
-        raise DataError(f"{path}:1: not a mapping; write written: preferred, one to a line")
-    for key, value in root.value:
-        number = key.start_mark.line + 1
-        if not isinstance(key, yaml.ScalarNode) or not isinstance(value, yaml.ScalarNode):
-            raise DataError(f"{path}:{number}: not a pair; write written: preferred")
-        yield number, key.value.strip(), value.value.strip()

@@ -39,8 +39,16 @@ CLASH = 0.2
 PROVISIONAL = "provisional thresholds"
 
 
+class _Sums:
+    """Sums in a group, field by field."""
+
+    def add(self, other: "_Sums") -> None:
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+
 @dataclass
-class _Size:
+class _Size(_Sums):
     """Sums over one vector's entries in a group."""
 
     square: float = 0.0
@@ -49,17 +57,13 @@ class _Size:
     moved: int = 0
     count: int = 0
 
-    def add(self, other: "_Size") -> None:
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
-
     def found(self) -> dict[str, Any]:
         relative = sqrt(self.known / self.base) if self.base else None
         return {"norm": sqrt(self.square), "relative": relative, "moved": self.moved / max(1, self.count)}
 
 
 @dataclass
-class _Pair:
+class _Pair(_Sums):
     """Sums over the entries of two vectors in a group."""
 
     dot: float = 0.0
@@ -70,10 +74,6 @@ class _Pair:
     both: int = 0
     against: int = 0
     against_top: int = 0
-
-    def add(self, other: "_Pair") -> None:
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
 
     def found(self) -> dict[str, float | None]:
         sizes = sqrt(self.left * self.right)

@@ -94,6 +94,7 @@ def combine(
     input; ResourceError if `out` cannot be written.
     """
     began = time.perf_counter()
+    torch.set_flush_denormal(False)  # training and decoding in this process may have set it: sums here are exact
     for vector in vectors:
         if not isfinite(vector.scale):
             raise RecipeError(f"merge.scale is {vector.scale}; give a finite number, usually between 0 and 1")

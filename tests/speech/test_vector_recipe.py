@@ -9,7 +9,7 @@ import pytest
 from asr_analogy.errors import RecipeError
 from asr_analogy.recipe import Recipe
 from asr_analogy.speech.corpora import corpora
-from asr_analogy.speech.script import read_script, write_script
+from asr_analogy.speech.script import held_out, read_script, write_script
 from asr_analogy.stages.audit import audit
 from asr_analogy.stages.compare import compare
 from asr_analogy.workspace import Workspace
@@ -45,7 +45,7 @@ def test_only_c_and_the_tests_are_prepared(data: dict[str, Any]) -> None:
 
 def test_sentences_are_an_even_choice(data: dict[str, Any], tmp_path: Path) -> None:
     recipe = Recipe.model_validate(data)
-    write_script(recipe, corpora(recipe)[0], tmp_path)
+    write_script(recipe, corpora(recipe)[0], tmp_path, lambda: held_out(recipe))
     spoken = [cue.text.split()[4] for cue in read_script(tmp_path)]
     assert spoken == ["one", "three", "five", "seven"]
 

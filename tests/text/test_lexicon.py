@@ -68,7 +68,7 @@ def test_a_large_lexicon_is_not_searched_term_by_term() -> None:
         ("a.yaml", "lien: leen\nEBITDA: /iːbɪtdɑː/\n", r"a.yaml:2: /iːbɪtdɑː/ is IPA, which no voice here reads"),
         ("a.yaml", "lien: leen\nbps: 5 points\n", r"a.yaml:2: the respelling '5 points' holds more than letters"),
         ("a.yaml", "lien: leen\nlien: lean\n", r"a.yaml:2: 'lien' stands in line 1 already"),
-        ("a.yaml", "lien: leen\nwrit: [a, b]\n", r"a.yaml:2: not a term and a respelling"),
+        ("a.yaml", "lien: leen\nwrit: [a, b]\n", r"a.yaml:2: not a pair"),
         ("a.yaml", "- lien\n", r"a.yaml:1: not a mapping"),
         ("a.yaml", "lien: leen\nwrit: 'rit\n", r"a.yaml:\d+: .*; write term: respelling"),
         ("a.yaml", "lien: leen\na lien: a lien held\n", r"a.yaml:2: the respelling 'a lien held' holds a term"),

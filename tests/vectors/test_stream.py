@@ -483,3 +483,14 @@ def test_a_single_file_is_a_model_too(family: list[Path], out: Path) -> None:
     merge(c, b, a, 0.5, out)
     wanted = expected(*(load(folder) for folder in family[1:]), 0.5)
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in load(out).items())
+
+
+def test_the_smallest_numbers_survive_a_process_that_trains(tmp_path: Path) -> None:
+    tiny = {"weight": torch.full((4,), 1e-40)}
+    for name, tensors in {"c": tiny, "b": tiny, "a": {"weight": torch.zeros(4)}}.items():
+        (tmp_path / name).mkdir()
+        save_file(tensors, tmp_path / name / "model.safetensors")
+    (tmp_path / "out").mkdir()
+    torch.set_flush_denormal(True)
+    merge(tmp_path / "c", tmp_path / "b", tmp_path / "a", 1.0, tmp_path / "out")
+    assert (load_file(tmp_path / "out" / "model.safetensors")["weight"] > 1e-40).all()
