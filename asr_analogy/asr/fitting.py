@@ -68,9 +68,9 @@ class Job:
     out: Path
     state: checkpoint.State
     average: Average | None
-    stopping: Stopping | None = None
     adapters: Any = None
     """peft's handle on the adapters, if there are any."""
+    stopping: Stopping | None = None
     meter: Meter = field(default_factory=Meter)
     saved: float = field(default_factory=time.monotonic)
 
