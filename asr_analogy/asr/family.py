@@ -90,7 +90,9 @@ def ready(folder: Path, language: str) -> Recogniser:
     torch.set_flush_denormal(True)
     recogniser = open_recogniser(folder, language)
     recogniser.model.set_attn_implementation("sdpa")
-    recogniser.model.eval().to(f"cuda:{local_rank() % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu")
+    recogniser.model.eval().to(
+        f"cuda:{local_rank() % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+    )
     return recogniser
 
 
