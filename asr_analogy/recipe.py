@@ -287,6 +287,7 @@ class Merge(Options):
 
 class Evaluate(Options):
     batch: int = Field(32, gt=0, description="utterances decoded together")
+    beams: int = Field(1, gt=0, description="hypotheses kept while decoding; 1 takes the likeliest token every time")
     draws: int = Field(10_000, gt=0, description="bootstrap draws of every interval")
     group: Literal["utterance", "speaker"] = Field("utterance", description="what the bootstrap draws")
 

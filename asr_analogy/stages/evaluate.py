@@ -7,7 +7,8 @@ imported only where something is to be transcribed.
 import json
 import logging
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,19 @@ from asr_analogy.asr.hub import find
 from asr_analogy.errors import DataError
 from asr_analogy.progress import progress
 from asr_analogy.recipe import Recipe
-from asr_analogy.speech.corpus import read_corpus
+from asr_analogy.speech.corpus import Corpus, Utterance
 from asr_analogy.text.normaliser import normaliser
 from asr_analogy.text.scoring import Counts, bootstrap, count_characters, count_words, paired_bootstrap, raw, total
-from asr_analogy.workspace import Folder, Step, Workspace, content, digest, read_record, write_whole
+from asr_analogy.workspace import (
+    Folder,
+    Step,
+    Workspace,
+    content,
+    digest,
+    follower,
+    read_record,
+    write_whole,
+)
 
 if TYPE_CHECKING:
     from asr_analogy.asr.family import Recogniser
@@ -52,6 +62,7 @@ def folder(recipe: Recipe, workspace: Workspace, system: str, test: str, force: 
         "test": content(workspace.root / "prepared" / test),
         "language": recipe.language,
         "batch": recipe.evaluate.batch,
+        **({"beams": recipe.evaluate.beams} if recipe.evaluate.beams > 1 else {}),
     }
     return workspace.folder(f"hypotheses/{test}/{system}", inputs, force)
 
@@ -104,8 +115,9 @@ def evaluate(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
 
         recogniser = ready(find(recipe.base) if system == BASE else workspace.root / "models" / system, recipe.language)
         for test, place in todo:
-            with place.writing() as out:
-                _transcribe(recogniser, recipe, workspace.root / "prepared" / test, f"{system} on {test}", out)
+            _transcribe(recogniser, recipe, workspace.root / "prepared" / test, f"{system} on {test}", place)
+    if follower():  # scores are the first process's
+        return
     place = scores_folder(recipe, workspace, force)
     if place.done():
         log.info("eval: scores are there")
@@ -114,27 +126,30 @@ def evaluate(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
         write_whole(out / "scores.json", json.dumps(_scores(recipe, workspace), indent=1))
 
 
-def _transcribe(recogniser: "Recogniser", recipe: Recipe, corpus: Path, title: str, out: Path) -> None:
-    """Write hypotheses.jsonl, in corpus order; decoding goes from short to long so that batches pad little."""
-    from asr_analogy.asr.cost import memory_errors
+def _transcribe(
+    recogniser: "Recogniser", recipe: Recipe, corpus: Path, title: str, place: Folder, prompt: Sequence[str] = ()
+) -> None:
+    """Write hypotheses.jsonl, in corpus order, and cost.json; several processes may do it together."""
+    from asr_analogy.asr.transcripts import sum_up, write_parts
 
-    utterances, size = read_corpus(corpus), recipe.evaluate.batch
-    order = sorted(range(len(utterances)), key=lambda index: utterances[index].duration)
-    texts = [""] * len(utterances)
-    with progress(title, len(utterances)) as advance, memory_errors(f"try --set evaluate.batch={max(1, size // 2)}"):
-        for start in range(0, len(order), size):
-            part = order[start : start + size]
-            found = recogniser.transcribe([utterances[index].samples() for index in part])
-            for index, text in zip(part, found, strict=True):
-                texts[index] = text
-            advance(len(part), "")
-    lines = []
-    for utterance, text in zip(utterances, texts, strict=True):
-        row: dict[str, Any] = {"id": utterance.id, "reference": utterance.text, "hypothesis": text}
-        row |= {"speaker": utterance.speaker, "duration": utterance.duration}
-        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-    write_whole(out / "hypotheses.jsonl", "".join(lines))
-    log.info("  %s: %d utterances", title, len(lines))
+    utterances, options, out = Corpus(corpus), recipe.evaluate, place.partial
+    started = time.time()
+    with place.shared() as claims:
+        with progress(title, len(utterances)) as advance:
+            write_parts(out, claims, recogniser, utterances, options.batch, options.beams, prompt, advance)
+
+        def finish() -> None:
+            sum_up(out, utterances, options.batch, _row)
+            place.publish(started)
+
+        claims.once("folder", place.done, finish)
+    log.info("  %s: %d utterances", title, len(utterances))
+
+
+def _row(utterance: Utterance, text: str) -> dict[str, Any]:
+    """A line of hypotheses.jsonl."""
+    row: dict[str, Any] = {"id": utterance.id, "reference": utterance.text, "hypothesis": text}
+    return row | {"speaker": utterance.speaker, "duration": utterance.duration}
 
 
 def _scores(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
