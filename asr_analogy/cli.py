@@ -126,16 +126,25 @@ def _show_plan(recipe: "Recipe", workspace: "Workspace", as_json: bool) -> None:
 
 
 def _show_report(workspace: "Workspace", as_json: bool) -> None:
-    from asr_analogy.stages.report import HEADINGS, files, rows, title
+    from asr_analogy.stages.report import files
 
     found = json.loads(files(workspace)[0].read_text())
     if as_json:
         print(json.dumps(found))
         return
-    for name, test in found["tests"].items():
-        _show_table(title(name, test), HEADINGS, rows(test))
-    print(found["verdict"])
+    _show_scores(found)
     print(f"report: {files(workspace)[1]}")
+
+
+def _show_scores(found: dict[str, Any]) -> None:
+    """The tables of all test sets, and the verdict."""
+    from asr_analogy.text.tables import across, headings, notes, rows, title
+    from asr_analogy.text.verdict import verdict
+
+    for name, test in found["tests"].items():
+        _show_table(title(name, test), headings(test), rows(test))
+        print("\n".join([*notes(test), ""]))
+    print("\n".join([*across(found), verdict(found)]))
 
 
 def _show_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

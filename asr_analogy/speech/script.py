@@ -174,7 +174,7 @@ def _covering(recipe: Recipe, kept: _Kept, out: Path) -> Iterator[Sentence]:
     terms = mine(kept, (sentence.text for sentence in sentences(recipe, general)), language=recipe.language)
     save_terms(out / TERMS, terms)
     names = {term.term for term in terms}
-    return _picked(kept, cover(kept, names, recipe.prepare.term_times, limit, recipe.seed))
+    return _picked(kept, cover(kept, names, recipe.prepare.term_times, limit, recipe.seed, recipe.language))
 
 
 def _picked(kept: _Kept, indices: Iterable[int]) -> Iterator[Sentence]:

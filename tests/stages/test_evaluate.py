@@ -12,7 +12,8 @@ from asr_analogy.asr.family import open_recogniser
 from asr_analogy.errors import DataError
 from asr_analogy.recipe import Recipe
 from asr_analogy.speech.audio import SAMPLE_RATE
-from asr_analogy.stages.evaluate import TESTS, _scores, estimate, evaluate, systems
+from asr_analogy.speech.corpora import test_sets as sets
+from asr_analogy.stages.evaluate import Panel, _scores, estimate, evaluate, systems
 from asr_analogy.stages.merge import merge
 from asr_analogy.stages.train import train
 from asr_analogy.workspace import Workspace, write_whole
@@ -49,10 +50,10 @@ def test_all_systems_on_all_tests(family: str, tmp_path: Path) -> None:
     evaluate(recipe, place)
     assert all(step.done and step.seconds == 0 for step in estimate(recipe, place, hours))
     found = scores(place)
-    assert found["normaliser"] == "en-2" and list(found["tests"]) == list(TESTS)
+    assert found["normaliser"] == "en-2" and list(found["tests"]) == list(sets(recipe))
     assert found["tests"]["general-test"]["stand_in"] and not found["tests"]["domain-test"]["stand_in"]
     assert found["tests"]["general-test"]["dropped"] == 3 and found["tests"]["domain-test"]["speakers"] == 3
-    for test in TESTS:
+    for test in list(sets(recipe)):
         table = found["tests"][test]["systems"]
         assert list(table) == ["base", "general-real", "domain-synthetic", "merged", "domain-real"]
         for row in table.values():
@@ -132,7 +133,7 @@ def test_scores_equal_a_count_by_hand(evaluated: tuple[Recipe, Workspace]) -> No
     better = ["the court adjourned", "pay five dollars now", "line one uh line two", "so ordered"]  # 1 I
     for system in systems(recipe):
         spoken(place, system, REFERENCES, better if system == "merged" else baseline, "xxyy")
-    found = _scores(recipe, place)["tests"]["domain-test"]
+    found = _scores(Panel.of(recipe, place), place, None)["tests"]["domain-test"]
     c, merged = found["systems"]["domain-synthetic"], found["systems"]["merged"]
     assert (found["utterances"], found["words"], found["speakers"]) == (4, 13, 2)
     assert (c["substitutions"], c["deletions"], c["insertions"]) == (1, 3, 0)
@@ -153,12 +154,12 @@ def test_a_system_that_says_nothing(evaluated: tuple[Recipe, Workspace]) -> None
     recipe, place = evaluated
     for system in systems(recipe):
         spoken(place, system, REFERENCES, [""] * 4, "xxyy")
-    row = _scores(recipe, place)["tests"]["domain-test"]["systems"]["merged"]
+    row = _scores(Panel.of(recipe, place), place, None)["tests"]["domain-test"]["systems"]["merged"]
     assert row["wer"] == 100.0 and row["deletions"] == 13 and row["cer"] == 100.0 and row["relative_to_c"] == 0.0
     for system in systems(recipe):
         spoken(place, system, ["...", "?!"], ["a", ""], "xy")
     with pytest.raises(DataError, match="domain-test: its transcripts hold no word to score"):
-        _scores(recipe, place)
+        _scores(Panel.of(recipe, place), place, None)
 
 
 def test_evaluating_before_merging_says_what_to_run(tmp_path: Path) -> None:
@@ -181,7 +182,7 @@ def test_the_estimate_loads_no_weights(family: str, tmp_path: Path) -> None:
 
 
 def test_rivals_stand_in_the_table_where_they_are_trained() -> None:
-    from asr_analogy.stages.evaluate import SYSTEMS, systems
+    from asr_analogy.stages.evaluate import SYSTEMS
     from asr_analogy.stages.report import TITLES
 
     plain = ["base", "general-real", "domain-synthetic", "merged"]
