@@ -345,6 +345,15 @@ class Recipe(Options):
                 raise ValueError(f"{key} is simulated and needs sentences: give {key}.text")
         return self
 
+    @model_validator(mode="after")
+    def _baselines(self) -> "Recipe":
+        if self.evaluate.baselines and self.general.vector:
+            name = self.evaluate.baselines[0]
+            raise ValueError(
+                f"evaluate.baselines: {name} needs general-real, which general.vector leaves out; take {name} out"
+            )
+        return self
+
     @classmethod
     def load(cls, path: Path | str, overrides: Sequence[str] = ()) -> "Recipe":
         """Read a YAML recipe, apply `key.path=value` overrides and check it. Raises RecipeError listing every fault."""

@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -52,6 +52,7 @@ READ = 500
 
 PACES = "paces.json"
 """How fast the voices read, while a corpus is made."""
+NOTHING_TO_SCORE = 'neither "text" nor "keywords"; give one, or name the column of transcripts with text_column'
 OUTTAKES = "outtakes"
 """Folder of the clips that the screen dropped, kept for listening."""
 
@@ -151,7 +152,7 @@ def _inputs(recipe: Recipe, corpus: Corpus) -> dict[str, Any]:
         inputs["source"] = corpus.source.model_dump(mode="json", exclude_defaults=True)
     if corpus.source is not None and corpus.card is None:
         with blamed(corpus):
-            inputs["source_content"] = fingerprint(corpus.source)
+            inputs["source_content"] = fingerprint(corpus.source, testing=not corpus.training)
     return inputs
 
 
@@ -213,8 +214,9 @@ def _job(recipe: Recipe, corpus: Corpus, out: Path, claims: Claims, refusal: Ref
         return length(out), Job(parts, lambda: _speaker(recipe, corpus, card, out, claims), reject)
     source = corpus.source
     assert source is not None
-    total = sum(1 for _ in rows(source, sound=False))
-    recordings = lambda: batched(enumerate(rows(source)), READ)  # noqa: E731
+    testing = not corpus.training
+    total = sum(1 for _ in rows(source, sound=False, testing=testing))
+    recordings = lambda: batched(enumerate(rows(source, testing=testing)), READ)  # noqa: E731
     return total, Job(recordings, lambda: _reader(tests() if corpus.training else None), reject)
 
 
@@ -230,9 +232,11 @@ def _reader(tests: HeldOut | None) -> Maker:
         for number, row in part:
             name = f"{number:07d}"
             reason = tests.reason(row.text) if tests else None
+            reason = NOTHING_TO_SCORE if not row.text and not row.keywords else reason
             try:
                 if reason is None:
-                    yield _utterance(name, row.text, row.source, row.samples(), row.text, row.speaker, 0)
+                    made = _utterance(name, row.text, row.source, row.samples(), row.text, row.speaker, 0)
+                    yield replace(made, keywords=row.keywords)
                     continue
             except DataError as error:
                 reason = str(error)
