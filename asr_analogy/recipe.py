@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -253,6 +253,22 @@ class Train(Options):
         return [*(["joint"] if self.mix else []), *mixed, *(["continued"] if self.start_from else [])]
 
 
+Group = TypeVar("Group", bound=Options)
+
+
+def _given(group: type[Group], name: str, what: str, overrides: Sequence[str]) -> Group:
+    """One group of options without a recipe, from `name.key=value`. Raises RecipeError listing every fault."""
+    data: dict[str, Any] = {name: {}}
+    for override in overrides:
+        if not override.startswith(f"{name}."):
+            raise RecipeError(f"--set {override}: {what} takes {name}.key=value only")
+        _assign(data, override)
+    try:
+        return group.model_validate(data[name])
+    except ValidationError as error:
+        raise RecipeError(f"{name}: {faults(error, group)}") from error
+
+
 SPARSE = ("ties", "dare", "dare-ties", "breadcrumbs", "della")
 """Rules that drop entries of a vector."""
 
@@ -290,15 +306,7 @@ class Merge(Options):
     @classmethod
     def given(cls, overrides: Sequence[str]) -> "Merge":
         """The options of a merge by folders from `merge.key=value`. Raises RecipeError listing every fault."""
-        data: dict[str, Any] = {"merge": {}}
-        for override in overrides:
-            if not override.startswith("merge."):
-                raise RecipeError(f"--set {override}: a merge of folders takes merge.key=value only")
-            _assign(data, override)
-        try:
-            return cls.model_validate(data["merge"])
-        except ValidationError as error:
-            raise RecipeError(f"merge: {faults(error, cls)}") from error
+        return _given(cls, "merge", "a merge of folders", overrides)
 
 
 class Evaluate(Options):
@@ -312,6 +320,14 @@ class Evaluate(Options):
     spellings: Path | None = Field(
         None, description="YAML or TSV: written forms and the form that scores take for them, on both sides"
     )
+
+    @classmethod
+    def given(cls, overrides: Sequence[str]) -> "Evaluate":
+        """The options of an evaluation of model folders from `evaluate.key=value`. Raises RecipeError for every fault."""
+        found = _given(cls, "evaluate", "an evaluation of model folders", overrides)
+        if found.baselines:
+            raise RecipeError("evaluate.baselines: goes with a recipe, whose arms they are made of; leave it out")
+        return found
 
 
 class Recipe(Options):

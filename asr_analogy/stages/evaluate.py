@@ -6,6 +6,7 @@ imported only where something is to be transcribed.
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from asr_analogy.asr.hub import find
-from asr_analogy.errors import DataError
+from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.progress import progress
 from asr_analogy.recipe import Evaluate, Recipe, shipped
 from asr_analogy.speech.corpora import test_sets
@@ -36,6 +37,8 @@ SYSTEMS = (
 """Systems in the order of the table; the last is the oracle. It and the arms beside the analogy's are there if trained."""
 MIXTURES = {"average": (REAL, BASELINE, 0.5), "addition": (REAL, BASE, 1.0)}
 """Baselines that are C + scale * (plus - minus): plus, minus, scale. Made when they are to transcribe, and not kept."""
+TEST = "test"
+"""The test set of models that are judged without a recipe."""
 FORMAT = 2
 """Of scores.json: scores of another one are made again."""
 
@@ -52,7 +55,7 @@ def systems(recipe: Recipe) -> list[str]:
 @dataclass(frozen=True)
 class Panel:
     """Who is judged on what: systems in the order of the table, the folders of the models that they are or are made of,
-    and the prepared test sets with their kind."""
+    and the prepared test sets with their kind. Models below `trained` are those that this run finished."""
 
     systems: Sequence[str]
     folders: Mapping[str, Path]
@@ -61,26 +64,30 @@ class Panel:
     language: str
     options: Evaluate
     seed: int
+    trained: Path | None = None
 
     @classmethod
     def of(cls, recipe: Recipe, workspace: Workspace) -> "Panel":
         """The systems and test sets of a recipe."""
-        folders = {name: workspace.root / "models" / name for name in SYSTEMS if name not in MIXTURES}
+        trained = workspace.root / "models"
+        folders = {name: trained / name for name in SYSTEMS if name not in MIXTURES}
         folders[BASE] = find(recipe.base)
         kinds = {name: name.split("-")[0] for name in test_sets(recipe)}
-        return cls(systems(recipe), folders, kinds, BASELINE, recipe.language, recipe.evaluate, recipe.seed)
+        return cls(systems(recipe), folders, kinds, BASELINE, recipe.language, recipe.evaluate, recipe.seed, trained)
+
+    @classmethod
+    def given(cls, models: Sequence[str], language: str, options: Evaluate, seed: int) -> "Panel":
+        """Any models, by folder or hub id, on the one test set TEST; the first is the baseline."""
+        folders = dict(zip(distinct(models), map(find, models), strict=True))
+        return cls(list(folders), folders, {TEST: "domain"}, next(iter(folders)), language, options, seed)
 
     def model(self, system: str) -> str:
-        """The hash of a system's weights and settings. Raises DataError if a model of ours was never finished."""
-        if system in MIXTURES:
+        """The hash of a system's weights and settings. Raises DataError if a model of this run was never finished."""
+        if system not in self.folders:
             plus, minus, scale = MIXTURES[system]
             return hash_of([str(scale), *map(self.model, (self.baseline, plus, minus))])
         folder = self.folders[system]
-        return digest(folder) if self._given(system) else content(folder)
-
-    def _given(self, system: str) -> bool:
-        """Whether a system's folder is the user's and not one that a stage of this run finished."""
-        return system == BASE or self.baseline != BASELINE
+        return content(folder) if folder.parent == self.trained else digest(folder)
 
     @property
     def form(self) -> Normaliser:
@@ -89,12 +96,21 @@ class Panel:
         return normaliser(self.language, None if spellings is None else shipped(spellings))
 
 
-def folder(recipe: Recipe, workspace: Workspace, system: str, test: str, force: bool = False) -> Folder:
+def distinct(models: Sequence[str]) -> list[str]:
+    """Short names for models: the ends of their paths, as many parts of each as it takes to tell them apart.
+
+    Raises RecipeError for a model that is given twice.
+    """
+    paths = [Path(model).resolve().parts if Path(model).exists() else Path(model).parts for model in models]
+    for depth in range(1, max(map(len, paths), default=0) + 1):
+        names = [re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts[-depth:])).strip("-.") for parts in paths]
+        if len(set(names)) == len(names):
+            return names
+    raise RecipeError("--model: a model is given twice; give each once")
+
+
+def _folder(panel: Panel, workspace: Workspace, system: str, test: str, force: bool = False) -> Folder:
     """The folder of one system's transcripts of one test set."""
-    return _folder(Panel.of(recipe, workspace), workspace, system, test, force)
-
-
-def _folder(panel: Panel, workspace: Workspace, system: str, test: str, force: bool) -> Folder:
     inputs = {
         "model": panel.model(system),
         "test": content(workspace.root / "prepared" / test),
@@ -118,7 +134,7 @@ def estimate(recipe: Recipe, workspace: Workspace, hours: Mapping[str, float]) -
         cost = round(seconds(base, window, 3600 * audio / TYPICAL, 2), 1)
         for system in panel.systems:
             try:
-                done = _folder(panel, workspace, system, test, False).done()
+                done = _folder(panel, workspace, system, test).done()
             except DataError:  # its model or test set is not there yet
                 done = False
             steps.append(Step(f"hypotheses/{test}/{system}", done, "", audio, 0.0 if done else cost, 0.1))
@@ -134,6 +150,21 @@ def evaluate(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
     _score(panel, workspace, None if found is None else [one.term for one in found])
 
 
+def evaluate_models(
+    models: Sequence[str], workspace: Workspace, language: str, options: Evaluate, seed: int = 1, force: bool = False
+) -> dict[str, Any]:
+    """Let any models transcribe the prepared test set TEST, score them against the first, and return the scores.
+
+    Models are folders or hub ids. Raises RecipeError if one is given twice, MissingError if one is not there.
+    """
+    panel = Panel.given(models, language, options, seed)
+    panel.form  # noqa: B018
+    _transcribe_all(panel, workspace, force)
+    _score(panel, workspace, None)
+    found: dict[str, Any] = json.loads((workspace.root / "scores" / "scores.json").read_text())
+    return found
+
+
 def _transcribe_all(panel: Panel, workspace: Workspace, force: bool) -> None:
     """Let every system transcribe the test sets that it has not transcribed yet."""
     for system in panel.systems:
@@ -146,15 +177,14 @@ def _transcribe_all(panel: Panel, workspace: Workspace, force: bool) -> None:
         with _opened(panel, workspace, system) as model:
             recogniser = ready(model, panel.language)
             for test, place in todo:
-                with place.writing() as out:
-                    title = f"{system} on {test}"
-                    _transcribe(recogniser, panel.options, workspace.root / "prepared" / test, title, out)
+                corpus = workspace.root / "prepared" / test
+                _transcribe(recogniser, panel.options, corpus, f"{system} on {test}", place)
 
 
 @contextmanager
 def _opened(panel: Panel, workspace: Workspace, system: str) -> Iterator[Path]:
     """The model folder of a system; a mixture is made for the while it is needed."""
-    if system not in MIXTURES:
+    if system in panel.folders:
         yield panel.folders[system]
         return
     from asr_analogy.asr.folder import anatomy, as_safetensors, copy_settings
@@ -172,7 +202,7 @@ def _opened(panel: Panel, workspace: Workspace, system: str) -> Iterator[Path]:
         yield Path(place)
 
 
-def _transcribe(recogniser: "Recogniser", options: Evaluate, corpus: Path, title: str, out: Path) -> None:
+def _transcribe(recogniser: "Recogniser", options: Evaluate, corpus: Path, title: str, place: Folder) -> None:
     """Write hypotheses.jsonl, in corpus order; decoding goes from short to long so that batches pad little."""
     from asr_analogy.asr.cost import memory_errors
 
@@ -192,7 +222,8 @@ def _transcribe(recogniser: "Recogniser", options: Evaluate, corpus: Path, title
         row |= {"speaker": utterance.speaker, "duration": utterance.duration}
         row |= {"keywords": list(utterance.keywords)} if utterance.keywords else {}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-    write_whole(out / "hypotheses.jsonl", "".join(lines))
+    with place.writing() as out:
+        write_whole(out / "hypotheses.jsonl", "".join(lines))
     log.info("  %s: %d utterances", title, len(lines))
 
 

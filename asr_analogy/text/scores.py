@@ -128,7 +128,7 @@ class Scorer:
             "words": total(one.words).words,
             "characters": total(one.characters).words,
             "keywords": sum(len(row.get("keywords") or ()) for row in lines) if keywords else None,
-            "speakers": len({row["speaker"] for row in lines}),
+            "speakers": len({row["speaker"] for row in lines} - {""}),
             "hours": round(sum(row["duration"] for row in lines) / 3600, 3),
             "systems": {name: self._system(name, own, one, keywords) for name, own in heard.items()},
         }

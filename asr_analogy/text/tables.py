@@ -53,33 +53,38 @@ def headings(test: Test) -> tuple[str, ...]:
 
 def rows(test: Test) -> list[tuple[str, ...]]:
     """Table cells of one test set, a tuple per system in the order of `headings`."""
-    own = baseline_of(test)
+    own, systems = baseline_of(test), test["systems"].items()
     if not test.get("transcribed", True):
-        return [_recall(name, row["terms"]) for name, row in test["systems"].items()]
+        return [(title_of(name, test), *_recall(row["terms"])) for name, row in systems]
     rates = ("cer", "wer") if by_character(test) else ("wer", "cer")
-    return [_rates(name, row, name == own, *rates) for name, row in test["systems"].items()]
+    return [(title_of(name, test), *_rates(row, name == own, *rates)) for name, row in systems]
 
 
-def _rates(name: str, row: Test, is_baseline: bool, main: str, other: str) -> tuple[str, ...]:
+def _rates(row: Test, is_baseline: bool, main: str, other: str) -> tuple[str, ...]:
     edits = f"{row['substitutions']} / {row['deletions']} / {row['insertions']}"
     change = ("", "", "")
     if not is_baseline:
         relative = row["relative_to_c"] or 0
         change = (f"{row['difference_to_c']:+.2f}", _gap(row["difference_interval"]), f"{relative:+.1f} %")
     spread = _span(row[f"{main}_interval"])
-    return title_of(name), f"{row[main]:.2f}", spread, *change, f"{row[other]:.2f}", edits, f"{row['raw_wer']:.2f}"
+    return f"{row[main]:.2f}", spread, *change, f"{row[other]:.2f}", edits, f"{row['raw_wer']:.2f}"
 
 
-def _recall(name: str, terms: Test) -> tuple[str, ...]:
+def _recall(terms: Test) -> tuple[str, ...]:
     gap = terms["recall_difference_interval"]
     change = ("", "") if gap is None else (f"{terms['recall_difference']:+.2f}", _gap(gap))
     spread = _span(terms["recall_interval"])
-    return title_of(name), f"{terms['recall']:.2f}", spread, *change, str(terms["both"]), str(terms["said"])
+    return f"{terms['recall']:.2f}", spread, *change, str(terms["both"]), str(terms["said"])
 
 
-def title_of(name: str) -> str:
-    """What a table calls a system; a model given by folder or hub id has no other name."""
-    return TITLES.get(name, name)
+def title_of(name: str, found: Test) -> str:
+    """What the tables of `found` call a system; models that are judged without a recipe keep the names they were given."""
+    return TITLES.get(name, name) if baseline_of(found) == "domain-synthetic" else name
+
+
+def short(name: str, found: Test) -> str:
+    """The same in a word: C for domain-synthetic."""
+    return title_of(name, found).split("  ")[0]
 
 
 def title(name: str, test: Test) -> str:
@@ -94,16 +99,18 @@ def title(name: str, test: Test) -> str:
         size += f"{test['keywords']} keywords, "
     dropped = f", {test['dropped']} dropped" if test["dropped"] else ""
     form = f", normaliser {test['normaliser']}" if "normaliser" in test else ""
-    return f"{name}: {kind}{size}{test['speakers']} speakers{dropped}{form}"
+    size += f"{test['speakers']} speakers" if test["speakers"] else "speakers unknown"
+    return f"{name}: {kind}{size}{dropped}{form}"
 
 
 def notes(test: Test) -> list[str]:
     """Short lines below the table: matched pairs, terms, words of terms and others, signs of invented text."""
-    own = "C" if baseline_of(test) == "domain-synthetic" else baseline_of(test)
-    systems = {_short(name): row for name, row in test["systems"].items()}
+    own = short(baseline_of(test), test)
+    systems = {short(name, test): row for name, row in test["systems"].items()}
     found = _line(f"MAPSSWE against {own}, p", systems, lambda row: _p(row.get("matched_pairs_p")))
     if test.get("transcribed", True):
-        found += _line("Terms, recall / precision %", systems, _terms)
+        looked_for = "Terms and keywords" if test.get("keywords") else "Terms"
+        found += _line(f"{looked_for}, recall / precision %", systems, _terms)
         found += _line("WER in words of terms / in all others %", systems, _split)
     return found + _line("Bursts / loops / WER over 100 % / empty", systems, _signs)
 
@@ -111,11 +118,6 @@ def notes(test: Test) -> list[str]:
 def _line(name: str, systems: Mapping[str, Test], told: Any) -> list[str]:
     parts = [f"{system} {value}" for system, row in systems.items() if (value := told(row))]
     return [f"{name}: {', '.join(parts)}."] if parts else []
-
-
-def _short(name: str) -> str:
-    title = title_of(name).split("  ")
-    return title[0] if name in TITLES else name
 
 
 def _p(value: float | None) -> str:
@@ -152,7 +154,7 @@ def across(found: Test) -> list[str]:
         parts = [f"{rate} % {', '.join(parts)}"] if parts else []
         parts += [f"recall {row['recall']:.1f} %"] if row.get("recall") is not None else []
         parts += [f"better than the baseline on {row['wins']}"] if name != baseline_of(found) else []
-        lines.append(f"{title_of(name)}: {'; '.join(parts)}.")
+        lines.append(f"{title_of(name, found)}: {'; '.join(parts)}.")
     count = max(row["of"] for row in domains["systems"].values())
     return [f"Over {count} test sets of the domain:", *lines]
 

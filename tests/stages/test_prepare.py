@@ -21,6 +21,7 @@ from asr_analogy.recipe import Recipe
 from asr_analogy.speech import audio, shards
 from asr_analogy.speech.corpora import Corpus, corpora
 from asr_analogy.speech.corpus import Utterance, read_corpus
+from asr_analogy.speech.recordings import READ
 from asr_analogy.speech.script import held_out, length, write_script
 from asr_analogy.speech.shards import batched
 from asr_analogy.speech.sources import rows
@@ -600,11 +601,11 @@ def test_real_recordings_are_read_in_lots(trial: Trial) -> None:
     pq.write_table(pa.table(table), trial.folder / "a.parquet", row_group_size=64)
     source = trial.recipe(f"general.real={{parquet: {trial.folder}/a.parquet}}").general.real
     tracemalloc.start()
-    total = sum(len(part) for part in batched(rows(source), stage.READ))
+    total = sum(len(part) for part in batched(rows(source), READ))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert total == count and count > 2 * stage.READ / 3
-    assert peak < 2.5 * stage.READ * len(sound)
+    assert total == count and count > 2 * READ / 3
+    assert peak < 2.5 * READ * len(sound)
 
 
 def test_manifest_row_without_text(trial: Trial) -> None:
@@ -622,6 +623,7 @@ def test_a_test_set_with_keywords_only(trial: Trial) -> None:
     path = trial.folder / "keywords.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in lines))
     trial.data["domain"]["test"] = {"manifest": str(path)}
+    assert estimate(trial.recipe(), Workspace(trial.folder / "none"))[-1].audio_hours > 0
     trial.prepare()
     found = trial.corpus("domain-test")
     assert [(row.text, row.keywords) for row in found] == [("", ("door", "close it")), (rows[3]["text"], ())]
