@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr_analogy.cli_vectors import vectors
-from asr_analogy.errors import AnalogyError, Interrupted, RecipeError
+from asr_analogy.errors import AnalogyError, DataError, Interrupted, RecipeError
 
 if TYPE_CHECKING:
     from asr_analogy.recipe import Recipe
@@ -56,8 +56,10 @@ def _stage(
     from asr_analogy.workspace import Workspace, follower, processes
 
     _logging(verbose)
-    if processes() > 1 and list(names) != ["train"]:
-        raise RecipeError("several processes can only train: give the launcher the command train, with --arm if wanted")
+    if processes() > 1 and list(names) not in (["train"], ["eval"]):
+        raise RecipeError("several processes can only train or eval: give the launcher one of these commands")
+    if processes() > 1 and force and "eval" in names:
+        raise RecipeError("eval: --force goes with one process; give it to a call of its own")
     recipe = Recipe.load(path, overrides)
     workspace = Workspace(place or Path("runs") / recipe.name)
     if dry_run:
@@ -321,6 +323,41 @@ def merge(
     print(json.dumps({"out": str(out), "scale": scale}) if as_json else f"merged: {out}")
 
 
+@app.command(help="Transcribe sound files with a model: text per file, or JSON lines with times.")
+def transcribe(
+    model: Annotated[str, typer.Argument(help="model folder (e.g. runs/NAME/models/merged) or hub id")],
+    files: Annotated[list[Path], typer.Argument(help="sound files, folders of them, or JSON-lines manifests")],
+    language: Annotated[str | None, typer.Option(help="language that is spoken  [default: the model's own]")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="clips decoded together")] = 32,
+    beams: Annotated[int, typer.Option(min=1, help="hypotheses kept; 1 takes the likeliest token every time")] = 1,
+    out: Annotated[Path | None, typer.Option(help="write a .jsonl, or the .txt, .srt or .vtt of one recording")] = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    from asr_analogy.stages.transcribe import check_out, write
+    from asr_analogy.stages.transcribe import transcribe as hear
+
+    _logging(verbose)
+    if out is not None:
+        check_out(out)
+    found, failed, count = [], [], 0
+    for heard in hear(model, files, language, batch, beams):
+        count += 1
+        if heard.error is not None:
+            failed.append(heard.error)
+            print(f"asr-analogy: {heard.error}", file=sys.stderr)
+        if out is not None:
+            found.append(heard)
+        elif as_json:
+            print(json.dumps(heard.row(), ensure_ascii=False), flush=True)
+        elif heard.error is None:
+            print(f"{heard.file}\t{heard.text}", flush=True)
+    if out is not None:
+        write(out, found)
+    if failed:
+        raise DataError(f"{len(failed)} of {count} files could not be transcribed, the first: {failed[0]}")
+
+
 @app.command(help="Say what this machine is, what is installed, and which bases fit on it.")
 def doctor(as_json: AsJson = False) -> None:
     from asr_analogy.stages.doctor import HEADINGS, facts, rows, title
@@ -369,7 +406,7 @@ def _judge_models(
     as_json: bool,
 ) -> None:  # fmt: skip
     from asr_analogy.recipe import Evaluate, Source
-    from asr_analogy.stages.evaluate import distinct, evaluate_models
+    from asr_analogy.stages.evaluate import evaluate_models
     from asr_analogy.stages.prepare import prepare_test
     from asr_analogy.workspace import Workspace
 
@@ -379,7 +416,7 @@ def _judge_models(
             f"--out {out}: is the workspace of a recipe, whose scores would be replaced; give another folder"
         )
     if dry_run:
-        print(f"would transcribe {test} with {', '.join(distinct(models))} and write {out}")
+        print(f"would transcribe {test} with {', '.join(models)} and write {out}")
         return
     with place.locked():
         prepare_test(Source(manifest=(test,)), place, force)

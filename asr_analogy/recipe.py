@@ -311,11 +311,13 @@ class Merge(Options):
 
 class Evaluate(Options):
     batch: int = Field(32, gt=0, description="utterances decoded together")
+    beams: int = Field(1, gt=0, description="hypotheses kept while decoding; 1 takes the likeliest token every time")
     draws: int = Field(10_000, gt=0, description="bootstrap draws of every interval")
     group: Literal["utterance", "speaker"] = Field("utterance", description="what the bootstrap draws")
-    baselines: list[Literal["average", "addition"]] = Field(
+    baselines: list[Literal["average", "addition", "prompted"]] = Field(
         [],
-        description="further systems in the table: average (mean of B and C), addition (B + C - base, task addition)",
+        description="further systems in the table: average (mean of B and C), addition (B + C - base, task addition), "
+        "prompted (the base, told the domain's most frequent terms; Whisper)",
     )
     spellings: Path | None = Field(
         None, description="YAML or TSV: written forms and the form that scores take for them, on both sides"
@@ -363,8 +365,8 @@ class Recipe(Options):
 
     @model_validator(mode="after")
     def _baselines(self) -> "Recipe":
-        if self.evaluate.baselines and self.general.vector:
-            name = self.evaluate.baselines[0]
+        name = next((one for one in self.evaluate.baselines if one != "prompted"), None)
+        if name and self.general.vector:
             raise ValueError(
                 f"evaluate.baselines: {name} needs general-real, which general.vector leaves out; take {name} out"
             )

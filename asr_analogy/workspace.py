@@ -31,6 +31,8 @@ MARKER = "inputs.json"
 """Stands in an unfinished folder and says what it is made from."""
 MEASURED = "measured.json"
 """Times and sizes that a stage leaves for run.json; no part of the content, since they differ from run to run."""
+COST = "cost.json"
+"""What making a folder took, kept beside the files; no part of the content either."""
 PACKAGES = ("asr-analogy", "torch", "transformers", "datasets", "accelerate", "numpy", "jiwer", "espeakng-loader")
 
 
@@ -152,7 +154,7 @@ class Folder:
     def publish(self, started: float) -> None:
         """Make the hidden folder the finished one; `started` is when the work on it began, in seconds as time.time()."""
         self._clear()
-        ours = (self.partial / MARKER, self.partial / RECORD, self.partial / MEASURED)
+        ours = tuple(self.partial / name for name in (MARKER, RECORD, MEASURED, COST))
         made = [file for file in _files(self.partial) if file not in ours]
         files = {file.relative_to(self.partial).as_posix(): digest(file) for file in made}
         record = {
@@ -205,6 +207,11 @@ class Folder:
 def processes() -> int:
     """How many processes a launcher (torchrun, accelerate) started on this command; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE") or 1)
+
+
+def local_rank() -> int:
+    """Number of this process among those that a launcher started on this machine."""
+    return int(os.environ.get("LOCAL_RANK") or 0)
 
 
 def follower() -> bool:

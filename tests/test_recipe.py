@@ -213,6 +213,6 @@ def test_several_test_sets_by_name(path: Path) -> None:
 
 def test_baselines_on_request(path: Path) -> None:
     assert Recipe.load(path, ["evaluate.baselines=[average, addition]"]).evaluate.baselines == ["average", "addition"]
-    assert "'average' or 'addition'" in fault(path, "evaluate.baselines=[mean]")
+    assert "'average', 'addition' or 'prompted'" in fault(path, "evaluate.baselines=[mean]")
     message = fault(path, "evaluate.baselines=[addition]", "general={vector: v}")
     assert "evaluate.baselines: addition needs general-real, which general.vector leaves out" in message

@@ -11,15 +11,15 @@ from asr_analogy.text.documents import read_sentences
 from asr_analogy.text.normaliser import normaliser
 from asr_analogy.text.tally import Tally
 from asr_analogy.text.terms import Term, load_terms, mine, save_terms
-from asr_analogy.workspace import Workspace, content, digest, read_record
+from asr_analogy.workspace import Workspace, content, digest, follower, read_record
 
 DOMAIN, GENERAL = "domain-synthetic", "general-real"
 SHIPPED = Path("data/text/general.train.txt")
 """General text, in English, for a recipe whose general arms a stored vector stands for."""
 
 
-def jargon(recipe: Recipe, workspace: Workspace) -> list[Term] | None:
-    """Terms of the domain's text against the general one, the most telling first, kept in `terms/`; found once.
+def jargon(recipe: Recipe, workspace: Workspace, keep: bool = True) -> list[Term] | None:
+    """Terms of the domain's text against the general one, the most telling first, kept in `terms/` if `keep`; found once.
 
     Where prepare chose sentences by terms, it is those. None where none can be found: the language's function words are
     not known, there is no general text, or the domain's corpus is not there.
@@ -36,11 +36,14 @@ def jargon(recipe: Recipe, workspace: Workspace) -> list[Term] | None:
     inputs |= {"language": recipe.language, "normaliser": normaliser(recipe.language).name}
     place = workspace.folder("terms", inputs)
     record = read_record(place.path)
-    if record is None or record["inputs"] != place.inputs:  # they cost little, so they are never refused
-        other = _texts(general) if real else (one.text for one in read_sentences(shipped(SHIPPED)))
-        with place.writing() as out:
-            save_terms(out / TERMS, mine(_texts(domain), other, language=recipe.language))
-    return load_terms(place.path / TERMS, recipe.language)
+    if record is not None and record["inputs"] == place.inputs:
+        return load_terms(place.path / TERMS, recipe.language)
+    other = _texts(general) if real else (one.text for one in read_sentences(shipped(SHIPPED)))
+    found = mine(_texts(domain), other, language=recipe.language)
+    if keep and not follower():
+        with place.writing() as out:  # they cost little: what was found in other texts is never refused
+            save_terms(out / TERMS, found)
+    return found
 
 
 def _texts(corpus: Path) -> Iterator[str]:

@@ -6,107 +6,39 @@ imported only where something is to be transcribed.
 
 import json
 import logging
-import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from asr_analogy.asr.hub import find
+from asr_analogy.asr.hub import read_config
+from asr_analogy.asr.panel import BASE, MIXTURES, PROMPTED, Panel, systems
 from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.progress import progress
-from asr_analogy.recipe import Evaluate, Recipe, shipped
-from asr_analogy.speech.corpora import test_sets
-from asr_analogy.speech.corpus import read_corpus
+from asr_analogy.recipe import Evaluate, Recipe
+from asr_analogy.speech.corpus import Corpus, Utterance
 from asr_analogy.speech.jargon import jargon
-from asr_analogy.text.normaliser import Normaliser, normaliser
 from asr_analogy.text.scores import Scorer, rounded
-from asr_analogy.workspace import Folder, Step, Workspace, content, digest, hash_of, read_record, write_whole
+from asr_analogy.workspace import (
+    Folder,
+    Step,
+    Workspace,
+    content,
+    follower,
+    hash_of,
+    read_record,
+    write_whole,
+)
 
 if TYPE_CHECKING:
     from asr_analogy.asr.family import Recogniser
 
 log = logging.getLogger("asr_analogy")
 
-BASE, BASELINE, REAL = "base", "domain-synthetic", "general-real"
-SYSTEMS = (
-    BASE, REAL, BASELINE, "average", "addition", "joint", "general-mixed", "continued", "merged", "domain-real",
-)  # fmt: skip
-"""Systems in the order of the table; the last is the oracle. It and the arms beside the analogy's are there if trained."""
-MIXTURES = {"average": (REAL, BASELINE, 0.5), "addition": (REAL, BASE, 1.0)}
-"""Baselines that are C + scale * (plus - minus): plus, minus, scale. Made when they are to transcribe, and not kept."""
-TEST = "test"
-"""The test set of models that are judged without a recipe."""
 FORMAT = 2
 """Of scores.json: scores of another one are made again."""
-
-
-def systems(recipe: Recipe) -> list[str]:
-    """The systems that the recipe's table shows."""
-    left_out = {"joint", "general-mixed", "continued"} - set(recipe.train.further_arms)
-    left_out |= set(MIXTURES) - set(recipe.evaluate.baselines)
-    left_out |= {"domain-real"} if recipe.domain.real is None else set()
-    left_out |= {REAL} if recipe.general.vector is not None else set()
-    return [name for name in SYSTEMS if name not in left_out]
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Who is judged on what: systems in the order of the table, the folders of the models that they are or are made of,
-    and the prepared test sets with their kind. Models below `trained` are those that this run finished."""
-
-    systems: Sequence[str]
-    folders: Mapping[str, Path]
-    tests: Mapping[str, str]
-    baseline: str
-    language: str
-    options: Evaluate
-    seed: int
-    trained: Path | None = None
-
-    @classmethod
-    def of(cls, recipe: Recipe, workspace: Workspace) -> "Panel":
-        """The systems and test sets of a recipe."""
-        trained = workspace.root / "models"
-        folders = {name: trained / name for name in SYSTEMS if name not in MIXTURES}
-        folders[BASE] = find(recipe.base)
-        kinds = {name: name.split("-")[0] for name in test_sets(recipe)}
-        return cls(systems(recipe), folders, kinds, BASELINE, recipe.language, recipe.evaluate, recipe.seed, trained)
-
-    @classmethod
-    def given(cls, models: Sequence[str], language: str, options: Evaluate, seed: int) -> "Panel":
-        """Any models, by folder or hub id, on the one test set TEST; the first is the baseline."""
-        folders = dict(zip(distinct(models), map(find, models), strict=True))
-        return cls(list(folders), folders, {TEST: "domain"}, next(iter(folders)), language, options, seed)
-
-    def model(self, system: str) -> str:
-        """The hash of a system's weights and settings. Raises DataError if a model of this run was never finished."""
-        if system not in self.folders:
-            plus, minus, scale = MIXTURES[system]
-            return hash_of([str(scale), *map(self.model, (self.baseline, plus, minus))])
-        folder = self.folders[system]
-        return content(folder) if folder.parent == self.trained else digest(folder)
-
-    @property
-    def form(self) -> Normaliser:
-        """The normaliser of both sides."""
-        spellings = self.options.spellings
-        return normaliser(self.language, None if spellings is None else shipped(spellings))
-
-
-def distinct(models: Sequence[str]) -> list[str]:
-    """Short names for models: the ends of their paths, as many parts of each as it takes to tell them apart.
-
-    Raises RecipeError for a model that is given twice.
-    """
-    paths = [Path(model).resolve().parts if Path(model).exists() else Path(model).parts for model in models]
-    for depth in range(1, max(map(len, paths), default=0) + 1):
-        names = [re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts[-depth:])).strip("-.") for parts in paths]
-        if len(set(names)) == len(names):
-            return names
-    raise RecipeError("--model: a model is given twice; give each once")
 
 
 def _folder(panel: Panel, workspace: Workspace, system: str, test: str, force: bool = False) -> Folder:
@@ -116,6 +48,8 @@ def _folder(panel: Panel, workspace: Workspace, system: str, test: str, force: b
         "test": content(workspace.root / "prepared" / test),
         "language": panel.language,
         "batch": panel.options.batch,
+        **({"beams": panel.options.beams} if panel.options.beams > 1 else {}),
+        **({"prompt": list(panel.prompt)} if system == PROMPTED else {}),
     }
     return workspace.folder(f"hypotheses/{test}/{system}", inputs, force)
 
@@ -125,7 +59,8 @@ def estimate(recipe: Recipe, workspace: Workspace, hours: Mapping[str, float]) -
     from asr_analogy.asr.cost import TYPICAL, seconds
     from asr_analogy.asr.family import open_recogniser
 
-    panel = Panel.of(recipe, workspace)
+    wanted = PROMPTED in systems(recipe)
+    panel = Panel.of(recipe, workspace, jargon(recipe, workspace, keep=False) if wanted else None)
     base = panel.folders[BASE]
     window = open_recogniser(base, recipe.language, weights=False).window
     steps = []
@@ -143,11 +78,21 @@ def estimate(recipe: Recipe, workspace: Workspace, hours: Mapping[str, float]) -
 
 def evaluate(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
     """Transcribe every test set with every system and score; finished parts are skipped."""
-    panel = Panel.of(recipe, workspace)
+    terms = jargon(recipe, workspace)
+    panel = Panel.of(recipe, workspace, terms)
     panel.form  # a fault in the spellings is found before hours of decoding  # noqa: B018
+    if PROMPTED in panel.systems:
+        _check_prompt(panel)
     _transcribe_all(panel, workspace, force)
-    found = jargon(recipe, workspace)
-    _score(panel, workspace, None if found is None else [one.term for one in found])
+    _score(panel, workspace, None if terms is None else [one.term for one in terms])
+
+
+def _check_prompt(panel: Panel) -> None:
+    """Refuse to prompt a base that takes no prompt, or with nothing."""
+    if read_config(panel.folders[BASE])["model_type"] != "whisper":
+        raise RecipeError("evaluate.baselines: prompted: only a Whisper base takes a prompt; leave prompted out")
+    if not panel.prompt:
+        raise RecipeError("evaluate.baselines: prompted: no terms of the domain are known; leave prompted out")
 
 
 def evaluate_models(
@@ -178,7 +123,8 @@ def _transcribe_all(panel: Panel, workspace: Workspace, force: bool) -> None:
             recogniser = ready(model, panel.language)
             for test, place in todo:
                 corpus = workspace.root / "prepared" / test
-                _transcribe(recogniser, panel.options, corpus, f"{system} on {test}", place)
+                prompt = panel.prompt if system == PROMPTED else ()
+                _transcribe(recogniser, panel.options, corpus, f"{system} on {test}", place, prompt)
 
 
 @contextmanager
@@ -202,33 +148,37 @@ def _opened(panel: Panel, workspace: Workspace, system: str) -> Iterator[Path]:
         yield Path(place)
 
 
-def _transcribe(recogniser: "Recogniser", options: Evaluate, corpus: Path, title: str, place: Folder) -> None:
-    """Write hypotheses.jsonl, in corpus order; decoding goes from short to long so that batches pad little."""
-    from asr_analogy.asr.cost import memory_errors
+def _transcribe(
+    recogniser: "Recogniser", options: Evaluate, corpus: Path, title: str, place: Folder, prompt: Sequence[str] = ()
+) -> None:
+    """Write hypotheses.jsonl, in corpus order, and cost.json; several processes may do it together."""
+    from asr_analogy.asr.transcripts import sum_up, write_parts
 
-    utterances, size = read_corpus(corpus), options.batch
-    order = sorted(range(len(utterances)), key=lambda index: utterances[index].duration)
-    texts = [""] * len(utterances)
-    with progress(title, len(utterances)) as advance, memory_errors(f"try --set evaluate.batch={max(1, size // 2)}"):
-        for start in range(0, len(order), size):
-            part = order[start : start + size]
-            found = recogniser.transcribe([utterances[index].samples() for index in part])
-            for index, text in zip(part, found, strict=True):
-                texts[index] = text
-            advance(len(part), "")
-    lines = []
-    for utterance, text in zip(utterances, texts, strict=True):
-        row: dict[str, Any] = {"id": utterance.id, "reference": utterance.text, "hypothesis": text}
-        row |= {"speaker": utterance.speaker, "duration": utterance.duration}
-        row |= {"keywords": list(utterance.keywords)} if utterance.keywords else {}
-        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-    with place.writing() as out:
-        write_whole(out / "hypotheses.jsonl", "".join(lines))
-    log.info("  %s: %d utterances", title, len(lines))
+    utterances, out = Corpus(corpus), place.partial
+    started = time.time()
+    with place.shared() as claims:
+        with progress(title, len(utterances)) as advance:
+            write_parts(out, claims, recogniser, utterances, options.batch, options.beams, prompt, advance)
+
+        def finish() -> None:
+            sum_up(out, utterances, options.batch, _row)
+            place.publish(started)
+
+        claims.once("folder", place.done, finish)
+    log.info("  %s: %d utterances", title, len(utterances))
+
+
+def _row(utterance: Utterance, text: str) -> dict[str, Any]:
+    """A line of hypotheses.jsonl."""
+    row: dict[str, Any] = {"id": utterance.id, "reference": utterance.text, "hypothesis": text}
+    row |= {"speaker": utterance.speaker, "duration": utterance.duration}
+    return row | ({"keywords": list(utterance.keywords)} if utterance.keywords else {})
 
 
 def _score(panel: Panel, workspace: Workspace, terms: Sequence[str] | None) -> None:
     """Write `scores/`, unless it was made from these transcripts in this way. Scores cost little: they are never refused."""
+    if follower():  # scores are the first process's
+        return
     root = workspace.root / "hypotheses"
     inputs = {
         "format": FORMAT,

@@ -147,6 +147,7 @@ def wer_change(workspace: Path, vector: "StoredVector", limit: int | None = None
     model, which got the same vector exactly. Raises DataError if the run has not transcribed with its merged model."""
     from asr_analogy.asr.family import ready
     from asr_analogy.asr.folder import anatomy, copy_settings
+    from asr_analogy.asr.listening import transcribe
     from asr_analogy.speech.corpus import read_corpus
     from asr_analogy.text.scoring import count_words, total
     from asr_analogy.vectors.equip import equip
@@ -165,12 +166,9 @@ def wer_change(workspace: Path, vector: "StoredVector", limit: int | None = None
         copy_settings(baseline, Path(place))
         equip(baseline, [(vector.record.name, vector, run["scale"])], Path(place), *anatomy(baseline))
         recogniser = ready(Path(place), settings["language"])
-        rows = sorted(read_corpus(workspace / "prepared" / exact.parent.name)[:limit], key=lambda row: row.duration)
-        texts: dict[str, str] = {}
-        for start in range(0, len(rows), settings["batch"]):
-            part = rows[start : start + settings["batch"]]
-            found = recogniser.transcribe([row.samples() for row in part])
-            texts |= {row.id: text for row, text in zip(part, found, strict=True)}
+        rows = read_corpus(workspace / "prepared" / exact.parent.name)[:limit]
+        found = transcribe(recogniser, rows, settings["batch"], settings.get("beams", 1))
+        texts = {row.id: text for row, text in zip(rows, found, strict=True)}
     references = [line["reference"] for line in lines]
     ours, theirs = [texts[line["id"]] for line in lines], [line["hypothesis"] for line in lines]
     return total(count_words(references, ours)).rate - total(count_words(references, theirs)).rate

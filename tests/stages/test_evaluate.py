@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +11,22 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from asr_analogy.asr.batching import pieces
 from asr_analogy.asr.family import open_recogniser
+from asr_analogy.asr.panel import Panel, distinct, systems
+from asr_analogy.asr.whisper import WhisperRecogniser
 from asr_analogy.errors import DataError, MissingError, RecipeError
 from asr_analogy.recipe import Evaluate, Recipe
 from asr_analogy.speech.audio import SAMPLE_RATE
 from asr_analogy.speech.corpora import test_sets as sets
 from asr_analogy.speech.corpus import read_corpus
 from asr_analogy.speech.jargon import jargon
-from asr_analogy.stages.evaluate import Panel, _scores, distinct, estimate, evaluate, evaluate_models, systems
+from asr_analogy.speech.pauses import spans
+from asr_analogy.stages.evaluate import _scores, estimate, evaluate, evaluate_models
 from asr_analogy.stages.merge import merge
 from asr_analogy.stages.report import report
 from asr_analogy.stages.train import train
-from asr_analogy.workspace import Workspace, write_whole
+from asr_analogy.text.terms import Term, save_terms
+from asr_analogy.workspace import Workspace, read_record, write_whole
 
 
 def rows(place: Workspace, system: str, test: str = "domain-test") -> list[dict[str, Any]]:
@@ -105,7 +109,8 @@ def test_audio_beyond_the_window_is_decoded_in_pieces(tmp_path: Path) -> None:
     evaluate(recipe, place)
     recogniser = open_recogniser(base, "en")
     recogniser.model.eval()
-    parts = pieces(long.samples(), 2.0)
+    sound = long.samples()
+    parts = [sound[start:end] for start, end in spans(sound, 2.0, False)]
     assert len(parts) == 2 and rows(place, "base")[0]["hypothesis"] == " ".join(recogniser.transcribe(parts)).strip()
 
 
@@ -168,11 +173,18 @@ def test_a_system_that_says_nothing(evaluated: tuple[Recipe, Workspace]) -> None
         _scores(Panel.of(recipe, place), place, None)
 
 
+@pytest.fixture
+def fresh(tmp_path: Path) -> tuple[Recipe, Workspace]:
+    recipe, place = models_of(models.conformer(tmp_path / "base"), tmp_path / "run", train={"steps": 1})
+    evaluate(recipe, place)
+    return recipe, place
+
+
 def test_scores_follow_spellings_and_draws_without_a_model(
-    evaluated: tuple[Recipe, Workspace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fresh: tuple[Recipe, Workspace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The normaliser's name shows the file, scores are made again, hypotheses are not; a missing file is found first."""
-    recipe, place = evaluated
+    recipe, place = fresh
     file = tmp_path / "own.tsv"
     file.write_text("abba\tabby\n")
     before = (place.root / "hypotheses/domain-test/base/run.json").stat().st_mtime_ns
@@ -198,32 +210,27 @@ def test_scores_follow_spellings_and_draws_without_a_model(
         again(spellings=file)
 
 
-def test_terms_of_the_domain_are_found_once_and_kept(evaluated: tuple[Recipe, Workspace]) -> None:
-    recipe, place = evaluated
-    evaluate(recipe, place)
+def test_terms_of_the_domain_are_found_once_and_kept(fresh: tuple[Recipe, Workspace], tmp_path: Path) -> None:
+    recipe, place = fresh
     assert scores(place)["terms"] == 0  # both corpora say the same
-    changed = place.root / "prepared/general-real"
     kept = place.root / "terms/terms.jsonl"
     before = kept.stat().st_mtime_ns
     evaluate(recipe, place)
     assert kept.stat().st_mtime_ns == before
-    changed.rename(place.root / "old")
-    models.write_corpus(place.root, "general-real", models.utterances(["bead cab"] * 40))
-    models.write_corpus(
-        place.root / "more", "domain-synthetic", models.utterances(["gag abba", "a gag", "gag dad"] * 2)
-    )
-    (place.root / "prepared/domain-synthetic").rename(place.root / "older")
-    (place.root / "more/prepared/domain-synthetic").rename(place.root / "prepared/domain-synthetic")
-    found = jargon(recipe, place)
-    assert found is not None and [one.term for one in found] == []  # each sentence counts once
-    models.write_corpus(place.root / "other", "domain-synthetic", models.utterances(["gag abba", "a gag", "gag dad"]))
-    (place.root / "prepared/domain-synthetic").rename(place.root / "oldest")
-    (place.root / "other/prepared/domain-synthetic").rename(place.root / "prepared/domain-synthetic")
-    found = jargon(recipe, place)
-    assert found is not None and [one.term for one in found] == ["gag"]
-    assert jargon(recipe.model_copy(update={"language": "xx"}), place) is None
-    (place.root / "prepared/domain-synthetic").rename(place.root / "gone")
-    assert jargon(recipe, place) is None
+    other = Workspace(tmp_path / "other")
+    models.write_corpus(other.root, "general-real", models.utterances(["bead" + " fee" * n for n in range(20)]))
+    models.write_corpus(other.root, "domain-synthetic", models.utterances(["gag abba", "a gag"] * 2))
+    assert jargon(recipe, other) == []  # each sentence counts once
+    models.write_corpus(tmp_path / "new", "domain-synthetic", models.utterances(["gag abba", "a gag", "gag dad"]))
+    shutil.rmtree(other.root / "prepared/domain-synthetic")
+    (tmp_path / "new/prepared/domain-synthetic").rename(other.root / "prepared/domain-synthetic")
+    for keep in (False, True, True):
+        found = jargon(recipe, other, keep)
+        assert found is not None and [one.term for one in found] == ["gag"]
+        assert ('"gag"' in (other.root / "terms/terms.jsonl").read_text()) is keep
+    assert jargon(recipe.model_copy(update={"language": "xx"}), other) is None
+    shutil.rmtree(other.root / "prepared/domain-synthetic")
+    assert jargon(recipe, other) is None
 
 
 @pytest.mark.parametrize("family", models.FAMILIES)
@@ -253,6 +260,35 @@ def test_average_and_addition(family: str, tmp_path: Path) -> None:
     assert sorted(path.name for path in (place.root / "models").iterdir()) == [
         "domain-synthetic", "general-real", "general-synthetic", "merged"]  # fmt: skip
     assert not [path for path in place.root.iterdir() if path.name.startswith((".average", ".addition"))]
+
+
+def test_the_base_is_prompted_with_the_most_frequent_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = models.tiny("whisper", tmp_path / "base")
+    recipe, place = models_of(base, tmp_path / "run", train={"steps": 1}, evaluate={"baselines": ["prompted"]})
+    with pytest.raises(RecipeError, match="prompted: no terms of the domain are known; leave prompted out"):
+        evaluate(recipe, place)
+    prompts, real = [], WhisperRecogniser.transcribe
+
+    def heard(self: WhisperRecogniser, clips: Any, beams: int = 1, prompt: Sequence[str] = ()) -> list[str]:
+        prompts.append(tuple(prompt))
+        return real(self, clips, beams, prompt)
+
+    monkeypatch.setattr(WhisperRecogniser, "transcribe", heard)
+    terms = [Term("cab dad", 3), Term("abba", 7)]
+    save_terms(place.root / "prepared/domain-synthetic/terms.jsonl", terms)
+    evaluate(recipe, place)
+    assert list(scores(place)["tests"]["domain-test"]["systems"])[:2] == ["base", "prompted"]
+    record = read_record(place.root / "hypotheses/domain-test/prompted")
+    assert record and record["inputs"]["prompt"] == ["abba", "cab dad"]
+    assert sorted(set(prompts)) == [(), ("abba", "cab dad")]
+    assert all(step.done for step in estimate(recipe, place, {"domain-test": 1.0}))
+
+
+def test_a_ctc_base_takes_no_prompt(tmp_path: Path) -> None:
+    base = models.conformer(tmp_path / "base")
+    recipe, place = models.recipe(base, evaluate={"baselines": ["prompted"]}), Workspace(tmp_path / "run")
+    with pytest.raises(RecipeError, match="prompted: only a Whisper base takes a prompt"):
+        evaluate(recipe, place)
 
 
 def test_several_test_sets_and_keywords(tmp_path: Path) -> None:
@@ -325,7 +361,7 @@ def test_the_estimate_loads_no_weights(family: str, tmp_path: Path) -> None:
 
 
 def test_rivals_stand_in_the_table_where_they_are_trained() -> None:
-    from asr_analogy.stages.evaluate import SYSTEMS
+    from asr_analogy.asr.panel import SYSTEMS
     from asr_analogy.stages.report import TITLES
 
     plain = ["base", "general-real", "domain-synthetic", "merged"]

@@ -144,10 +144,10 @@ def test_chinese_is_judged_by_characters() -> None:
 
 def several() -> dict[str, Any]:
     """Three test sets: merged is better on the first, worse on the second, better in the keywords of the third."""
-    one, two = ["a b c d"] * 30, ["e f"] * 5
+    one, two = ["cat dog cow hen"] * 30, ["fox owl"] * 5
     return {
-        "domain-test-one": {C: lines(one, ["a b c x"] * 30), "merged": lines(one, one)},
-        "domain-test-two": {C: lines(two, two), "merged": lines(two, ["e x"] * 5)},
+        "domain-test-one": {C: lines(one, ["cat dog cow pig"] * 30), "merged": lines(one, one)},
+        "domain-test-two": {C: lines(two, two), "merged": lines(two, ["fox pig"] * 5)},
         "domain-test-three": {C: lines([["lien"]] * 3, ["lean"] * 3), "merged": lines([["lien"]] * 3, ["lien"] * 3)},
         "general-test": {C: lines(one, one), "merged": lines(one, one)},
     }
@@ -182,8 +182,12 @@ def test_several_test_sets_with_keywords_only() -> None:
 
 
 def test_models_without_a_recipe() -> None:
-    listed = ["a b c d"] * 30
-    systems = {"tiny": lines(listed, ["a b c x"] * 30), "merged": lines(listed, listed), C: lines(listed, ["x"] * 30)}
+    listed = ["cat dog cow hen"] * 30
+    systems = {
+        "tiny": lines(listed, ["cat dog cow pig"] * 30),
+        "merged": lines(listed, listed),
+        C: lines(listed, ["pig"] * 30),
+    }
     found = scored({"test": systems}, baseline="tiny")
     found["tests"]["test"]["kind"] = "domain"
     assert "difference" in headings(found["tests"]["test"]) and rows(found["tests"]["test"])[2][0] == C
