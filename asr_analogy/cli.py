@@ -128,16 +128,25 @@ def _show_plan(recipe: "Recipe", workspace: "Workspace", as_json: bool) -> None:
 
 
 def _show_report(workspace: "Workspace", as_json: bool) -> None:
-    from asr_analogy.stages.report import HEADINGS, files, rows, title
+    from asr_analogy.stages.report import files
 
     found = json.loads(files(workspace)[0].read_text())
     if as_json:
         print(json.dumps(found))
         return
-    for name, test in found["tests"].items():
-        _show_table(title(name, test), HEADINGS, rows(test))
-    print(found["verdict"])
+    _show_scores(found)
     print(f"report: {files(workspace)[1]}")
+
+
+def _show_scores(found: dict[str, Any]) -> None:
+    """The tables of all test sets, and the verdict."""
+    from asr_analogy.text.tables import across, headings, notes, rows, title
+    from asr_analogy.text.verdict import verdict
+
+    for name, test in found["tests"].items():
+        _show_table(title(name, test), headings(test), rows(test))
+        print("\n".join([*notes(test), ""]))
+    print("\n".join([*across(found), verdict(found)]))
 
 
 def _show_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -362,7 +371,63 @@ def doctor(as_json: AsJson = False) -> None:
     _show_table(title(), HEADINGS, rows(found))
 
 
-_verb("eval", ["eval"], "Transcribe the test sets with base, B, C, merged (and the oracle), then score.")
+@app.command(
+    "eval",
+    help="Transcribe and score: a recipe's test sets with base, B, C, merged (and the oracle), or any test set with any "
+    "models, given as --test, --model, --model, --out.",
+)
+def evaluate(
+    recipe: Annotated[Path | None, typer.Argument(help="recipe (YAML); leave out to judge any models")] = None,
+    test: Annotated[Path | None, typer.Option(help='models: manifest, JSON lines with "audio" and "text" or "keywords"')] = None,
+    model: Annotated[list[str], typer.Option(help="models: folder or hub id; the first is the baseline of every difference")] = [],
+    out: Annotated[Path | None, typer.Option(help="models: the folder to write")] = None,
+    language: Annotated[str | None, typer.Option(help="models: language of the speech  [default: en]")] = None,
+    set_: Overrides = [], workspace: Place = None, force: Force = False, dry_run: DryRun = False, as_json: AsJson = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    needed = {"--test": test, "--model": model or None, "--out": out}
+    if recipe is not None:
+        given = next((name for name, value in {**needed, "--language": language}.items() if value is not None), None)
+        if given:
+            raise RecipeError(f"eval: {given} judges models without a recipe; leave the recipe or {given} out")
+        _stage(["eval"], recipe, set_, workspace, force, dry_run, as_json, verbose)
+        return
+    missing = next((name for name, value in needed.items() if value is None), None)
+    if missing:
+        raise RecipeError(f"eval: {missing} is missing; give a recipe, or all of --test, --model and --out")
+    if workspace:
+        raise RecipeError("eval: --workspace goes with a recipe; models are judged in --out")
+    assert test and out
+    _logging(verbose)
+    _judge_models(test, model, out, language or "en", set_, force, dry_run, as_json)
+
+
+def _judge_models(
+    test: Path, models: Sequence[str], out: Path, language: str, overrides: Sequence[str], force: bool, dry_run: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    from asr_analogy.recipe import Evaluate, Source
+    from asr_analogy.stages.evaluate import evaluate_models
+    from asr_analogy.stages.prepare import prepare_test
+    from asr_analogy.workspace import Workspace
+
+    options, place = Evaluate.given(overrides), Workspace(out)
+    if (out / "models").exists():
+        raise RecipeError(
+            f"--out {out}: is the workspace of a recipe, whose scores would be replaced; give another folder"
+        )
+    if dry_run:
+        print(f"would transcribe {test} with {', '.join(models)} and write {out}")
+        return
+    with place.locked():
+        prepare_test(Source(manifest=(test,)), place, force)
+        found = evaluate_models(models, place, language, options, force=force)
+    if as_json:
+        print(json.dumps(found))
+        return
+    _show_scores(found)
+    print(f"scores: {out / 'scores' / 'scores.json'}")
+
+
 _verb("report", ["report"], "Show the table and write report.md and report.json.")
 
 

@@ -153,16 +153,20 @@ def wer_change(workspace: Path, vector: "StoredVector", limit: int | None = None
     from asr_analogy.vectors.equip import equip
 
     run = (read_record(workspace / "models" / "merged") or {"inputs": {}})["inputs"]
-    exact = workspace / "hypotheses" / "domain-test" / "merged"
-    if "scale" not in run or read_record(exact) is None:
+    exact = min((workspace / "hypotheses").glob("domain-test*/merged"), default=None)  # the first of several
+    if "scale" not in run or exact is None or read_record(exact) is None:
         raise DataError(f"{workspace}: not transcribed with its merged model yet; run `asr-analogy eval` first")
     lines = [json.loads(line) for line in (exact / "hypotheses.jsonl").read_text("utf-8").split("\n") if line][:limit]
+    if not any(line["reference"] for line in lines):
+        raise DataError(
+            f"{workspace}: {exact.parent.name} has no transcripts, so WER cannot be measured; leave --measure out"
+        )
     baseline, settings = workspace / "models" / BASELINE, (read_record(exact) or {})["inputs"]
     with tempfile.TemporaryDirectory() as place:
         copy_settings(baseline, Path(place))
         equip(baseline, [(vector.record.name, vector, run["scale"])], Path(place), *anatomy(baseline))
         recogniser = ready(Path(place), settings["language"])
-        rows = read_corpus(workspace / "prepared" / "domain-test")[:limit]
+        rows = read_corpus(workspace / "prepared" / exact.parent.name)[:limit]
         found = transcribe(recogniser, rows, settings["batch"], settings.get("beams", 1))
         texts = {row.id: text for row, text in zip(rows, found, strict=True)}
     references = [line["reference"] for line in lines]
@@ -230,5 +234,5 @@ def _scores(path: Path) -> list[dict[str, Any]]:
         }
         for test, row in json.loads(path.read_text())["tests"].items()
         for system in SHOWN
-        if system in row["systems"]
+        if system in row["systems"] and row["systems"][system]["wer"] is not None
     ]
