@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from asr_analogy.errors import AnalogyError, DataError, MissingError, RecipeError, ResourceError
     from asr_analogy.recipe import Recipe
+    from asr_analogy.stages.equip import equip
     from asr_analogy.stages.evaluate import evaluate
     from asr_analogy.stages.merge import merge, merge_folders
     from asr_analogy.stages.prepare import prepare
@@ -27,6 +28,7 @@ _HOMES = {
     "ResourceError": "errors",
     "TaskVector": "vectors.task_vector",
     "Workspace": "workspace",
+    "equip": "stages.equip",
     "evaluate": "stages.evaluate",
     "merge": "stages.merge",
     "merge_folders": "stages.merge",
@@ -44,6 +46,7 @@ __all__ = [
     "ResourceError",
     "TaskVector",
     "Workspace",
+    "equip",
     "evaluate",
     "merge",
     "merge_folders",

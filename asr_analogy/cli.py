@@ -86,9 +86,7 @@ def _call(name: str, recipe: "Recipe", workspace: "Workspace", force: bool, only
 
         train(recipe, workspace, only, force)
     elif name == "merge":
-        from asr_analogy.stages.merge import merge
-
-        merge(recipe, workspace, force)
+        _merge(recipe, workspace, force)
     elif name == "eval":
         from asr_analogy.stages.evaluate import evaluate
 
@@ -101,13 +99,26 @@ def _call(name: str, recipe: "Recipe", workspace: "Workspace", force: bool, only
         report(recipe, workspace)
 
 
+def _merge(recipe: "Recipe", workspace: "Workspace", force: bool) -> None:
+    """Equip C with the stored vector if the recipe names one, else merge the recipe's arms."""
+    if recipe.general.vector is not None:
+        from asr_analogy.stages.equip import equip
+
+        equip(recipe, workspace, force)
+        return
+    from asr_analogy.stages.merge import merge
+
+    merge(recipe, workspace, force)
+
+
 def _plan(recipe: "Recipe", workspace: "Workspace") -> "list[Step]":
-    from asr_analogy.stages import evaluate, merge, prepare, train
+    from asr_analogy.stages import equip, evaluate, merge, prepare, train
 
     prepared = prepare.estimate(recipe, workspace)
     hours = {step.name.removeprefix("prepared/"): step.audio_hours for step in prepared}
     trained = train.estimate(recipe, workspace, hours)
-    return [*prepared, *trained, *merge.estimate(recipe, workspace), *evaluate.estimate(recipe, workspace, hours)]
+    merged = merge.estimate(recipe, workspace) if recipe.general.vector is None else equip.estimate(recipe, workspace)
+    return [*prepared, *trained, *merged, *evaluate.estimate(recipe, workspace, hours)]
 
 
 def _show_plan(recipe: "Recipe", workspace: "Workspace", as_json: bool) -> None:
@@ -289,7 +300,8 @@ def merge(
     if missing:
         raise RecipeError(f"merge: {missing[0]} is missing; give a recipe, or all of --to, --plus, --minus and --out")
     from asr_analogy.recipe import Merge
-    from asr_analogy.stages.merge import equip_folders, merge_folders
+    from asr_analogy.stages.equip import equip_folders
+    from asr_analogy.stages.merge import merge_folders
 
     _logging(verbose)
     how = Merge.given(set_)

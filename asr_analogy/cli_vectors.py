@@ -93,7 +93,7 @@ def apply(
     as_json: AsJson = False,
 ) -> None:
     from asr_analogy.recipe import Merge
-    from asr_analogy.stages.merge import equip_folders
+    from asr_analogy.stages.equip import equip_folders
 
     _log()
     weights = equip_folders(to, names, Merge().scale if scale is None else scale, out, base, store, force)
