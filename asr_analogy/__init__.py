@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from asr_analogy.errors import AnalogyError, DataError, MissingError, RecipeError, ResourceError
     from asr_analogy.recipe import Recipe
+    from asr_analogy.stages.choose import choose
     from asr_analogy.stages.equip import equip
     from asr_analogy.stages.evaluate import evaluate
     from asr_analogy.stages.merge import merge, merge_folders
@@ -28,6 +29,7 @@ _HOMES = {
     "ResourceError": "errors",
     "TaskVector": "vectors.task_vector",
     "Workspace": "workspace",
+    "choose": "stages.choose",
     "equip": "stages.equip",
     "evaluate": "stages.evaluate",
     "merge": "stages.merge",
@@ -46,6 +48,7 @@ __all__ = [
     "ResourceError",
     "TaskVector",
     "Workspace",
+    "choose",
     "equip",
     "evaluate",
     "merge",

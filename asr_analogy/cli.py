@@ -100,25 +100,28 @@ def _call(name: str, recipe: "Recipe", workspace: "Workspace", force: bool, only
 
 
 def _merge(recipe: "Recipe", workspace: "Workspace", force: bool) -> None:
-    """Equip C with the stored vector if the recipe names one, else merge the recipe's arms."""
+    """Equip C with the stored vector if the recipe names one, else choose the scale if need be and merge the arms."""
     if recipe.general.vector is not None:
         from asr_analogy.stages.equip import equip
 
         equip(recipe, workspace, force)
         return
+    from asr_analogy.stages.choose import choose
     from asr_analogy.stages.merge import merge
 
+    choose(recipe, workspace, force)
     merge(recipe, workspace, force)
 
 
 def _plan(recipe: "Recipe", workspace: "Workspace") -> "list[Step]":
-    from asr_analogy.stages import equip, evaluate, merge, prepare, train
+    from asr_analogy.stages import choose, equip, evaluate, merge, prepare, train
 
     prepared = prepare.estimate(recipe, workspace)
     hours = {step.name.removeprefix("prepared/"): step.audio_hours for step in prepared}
     trained = train.estimate(recipe, workspace, hours)
     merged = merge.estimate(recipe, workspace) if recipe.general.vector is None else equip.estimate(recipe, workspace)
-    return [*prepared, *trained, *merged, *evaluate.estimate(recipe, workspace, hours)]
+    chosen = choose.estimate(recipe, workspace, hours)
+    return [*prepared, *trained, *chosen, *merged, *evaluate.estimate(recipe, workspace, hours)]
 
 
 def _show_plan(recipe: "Recipe", workspace: "Workspace", as_json: bool) -> None:
@@ -305,7 +308,7 @@ def merge(
 
     _logging(verbose)
     how = Merge.given(set_)
-    scale = how.scale if scale is None else scale
+    scale = how.number if scale is None else scale
     if dry_run:
         by = "" if how.rule == "analogy" else f", combined by {how.rule} on {base}"
         print(f"would write {out} = {to} + {scale:g} * ({' + '.join(vector) if vector else f'{plus} - {minus}'}){by}")

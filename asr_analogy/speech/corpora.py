@@ -1,6 +1,6 @@
 """The corpora that a recipe needs: what each is made from, and which is a stand-in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asr_analogy.errors import RecipeError
@@ -22,6 +22,8 @@ class Corpus:
     room: str | None = None
     training: bool = True
     partner: str | None = None
+    labelled: bool = True
+    """False where transcripts are neither needed nor looked at."""
 
     @property
     def stand_in(self) -> bool:
@@ -40,6 +42,11 @@ def corpora(recipe: Recipe) -> list[Corpus]:
         found += [real, Corpus("general-synthetic", text=real.text, card=recipe.voices, partner=partner)]
     if recipe.domain.real is not None:
         found.append(_real("domain-real", recipe.domain.real))
+    for name, source in {"domain-dev": recipe.domain.dev, "general-dev": recipe.general.dev}.items():
+        if source is not None:
+            found.append(_real(name, source, training=False))
+    if recipe.domain.unlabelled is not None:
+        found.append(replace(_real("domain-unlabelled", recipe.domain.unlabelled, training=False), labelled=False))
     for name, source in {"domain-test": recipe.domain.test, "general-test": recipe.general.test}.items():
         if source is not None:
             found.append(_real(name, source, training=False))

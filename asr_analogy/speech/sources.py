@@ -49,18 +49,18 @@ class Row:
         return audio.read(self.sound, None if isinstance(self.sound, Path) else self.source)
 
 
-def rows(source: Source, sound: bool = True) -> Iterator[Row]:
+def rows(source: Source, sound: bool = True, labelled: bool = True) -> Iterator[Row]:
     """Yield the utterances of a hub data set, manifest, audiofolder or Parquet source, filtered and limited.
 
-    Without `sound`, encoded bytes are not loaded (`Row.sound` is then empty); paths are given in any case. Raises
-    DataError for a row without audio or text, MissingError for files, folders or data sets that are not there.
+    Without `sound`, encoded bytes are not loaded (`Row.sound` is then empty); paths are given in any case. Not
+    `labelled`: transcripts are neither needed nor read. Raises DataError for a row without audio or text, MissingError for files, folders or data sets that are not there.
     """
     count, seen = 0, dict[str, Any]()
     for record in _records(source, sound):
         seen = seen or record.columns
         if not _wanted(record.columns, source):
             continue
-        yield _row(record, source)
+        yield _row(record, source, labelled)
         count += 1
         if count == source.limit:
             return
@@ -69,7 +69,7 @@ def rows(source: Source, sound: bool = True) -> Iterator[Row]:
         raise DataError(f"{_origin(source)}: no utterance{why}")
 
 
-def fingerprint(source: Source) -> str | None:
+def fingerprint(source: Source, labelled: bool = True) -> str | None:
     """Hash of what `rows` yields: transcripts, speakers, sound (of a file its size, start and end; Parquet in full).
 
     None for a hub data set, which is known by its name. Raises what `rows` raises.
@@ -77,7 +77,7 @@ def fingerprint(source: Source) -> str | None:
     if source.hub is not None:
         return None
     files = _parquet_files(shipped(source.parquet)) if source.parquet else []
-    found = ((row.text, row.speaker, row.source, _edges(row.sound)) for row in rows(source, sound=False))
+    found = ((row.text, row.speaker, row.source, _edges(row.sound)) for row in rows(source, False, labelled))
     return hash_of(chain(map(digest, files), chain.from_iterable(found)))
 
 
@@ -116,12 +116,14 @@ def _wanted(columns: dict[str, Any], source: Source) -> bool:
     return True
 
 
-def _row(record: Record, source: Source) -> Row:
+def _row(record: Record, source: Source, labelled: bool = True) -> Row:
     columns, names = record.columns, _names(record.columns)
     text, sound = columns.get(source.text_column), columns.get(source.audio_column)
     if sound is None and source.audio_column == "audio":
         sound = columns.get("audio_filepath")
-    if not isinstance(text, str) or not text.strip():
+    if not labelled:
+        text = ""
+    elif not isinstance(text, str) or not text.strip():
         advice = "put a .txt beside it" if source.audiofolder else "name the column with text_column"
         raise DataError(
             f'{record.where}: no "{source.text_column}", and every utterance needs a transcript; {advice} '

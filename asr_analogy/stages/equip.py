@@ -32,7 +32,7 @@ def folder(recipe: Recipe, workspace: Workspace, force: bool = False) -> Folder:
     from asr_analogy.vectors.store import Store
 
     assert recipe.general.vector is not None
-    inputs = {"vector": Store().find(recipe.general.vector).record.sha256, "scale": recipe.merge.scale}
+    inputs = {"vector": Store().find(recipe.general.vector).record.sha256, "scale": recipe.merge.number}
     inputs["to"] = content(workspace.root / "models" / TO)
     return workspace.folder("models/merged", inputs, force)
 
@@ -45,7 +45,7 @@ def estimate(recipe: Recipe, workspace: Workspace) -> list[Step]:
         done = False
     count = parameters(find(recipe.base))
     cost, megabytes = 0.0 if done else round(1 + count * 5e-9, 1), round(4e-6 * count, 1)
-    return [Step("models/merged", done, f"scale {recipe.merge.scale:g}", 0.0, cost, megabytes)]
+    return [Step("models/merged", done, f"scale {recipe.merge.number:g}", 0.0, cost, megabytes)]
 
 
 def equip(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
@@ -60,7 +60,7 @@ def equip(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
         raise RecipeError("merge.rule, merge.where: a stored vector (general.vector) is added as it is; leave them out")
     _check_voices(recipe, recipe.general.vector)
     with place.writing() as out:
-        _equip(workspace.root / "models" / TO, {recipe.general.vector: recipe.merge.scale}, recipe.base, out)
+        _equip(workspace.root / "models" / TO, {recipe.general.vector: recipe.merge.number}, recipe.base, out)
 
 
 def equip_folders(

@@ -3,7 +3,9 @@
 Torch is imported only where something is to be merged.
 """
 
+import json
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ log = logging.getLogger("asr_analogy")
 ARMS = {"--to": "domain-synthetic", "--plus": "general-real", "--minus": "general-synthetic"}
 """The arm of a recipe that each option of a merge by folders stands for."""
 
+CHOICE = Path("choice") / "choice.json"
+"""Where the scale stands that was chosen for a recipe, in its workspace."""
+
 RANDOM = ("dare", "dare-ties", "della")
 """Rules whose result depends on the seed."""
 
@@ -25,9 +30,24 @@ VOCABULARIES = ("vocab.json", "tokenizer.json")
 
 
 def folder(recipe: Recipe, workspace: Workspace, force: bool = False) -> Folder:
-    """The folder of the merged model with everything it depends on. Raises DataError if an arm is not trained."""
+    """The folder of the merged model with everything it depends on.
+
+    Raises DataError if an arm is not trained, or the scale is not chosen yet.
+    """
+    how, by = _settled(recipe.merge, workspace), recipe.merge.scale
     arms = {name.removeprefix("--"): content(workspace.root / "models" / arm) for name, arm in ARMS.items()}
-    return workspace.folder("models/merged", {"arms": arms, **_settings(recipe.merge, recipe.seed)}, force)
+    chosen = {"by": by} if isinstance(by, str) else {}
+    return workspace.folder("models/merged", {"arms": arms, **_settings(how, recipe.seed), **chosen}, force)
+
+
+def _settled(how: Merge, workspace: Workspace) -> Merge:
+    """The options with the scale that was chosen, and where it acts, if the recipe only says how to choose it."""
+    if not isinstance(how.scale, str):
+        return how
+    content(workspace.root / CHOICE.parent)
+    found = json.loads((workspace.root / CHOICE).read_text())
+    where = how.where if found["where"] is None else found["where"]
+    return how.model_copy(update={"scale": found["chosen"], "where": where, "max_forgetting": None})
 
 
 def _settings(how: Merge, seed: int) -> dict[str, Any]:
@@ -56,7 +76,8 @@ def estimate(recipe: Recipe, workspace: Workspace) -> list[Step]:
 def describe(how: Merge) -> str:
     """The options of a merge in a few words."""
     parts: list[str] = [] if how.rule == "analogy" else [how.rule]
-    parts += [f"scale {how.scale:g}"] + ([f"density {how.density:g}"] if how.rule in SPARSE else [])
+    scale = f"scale by {how.scale}" if isinstance(how.scale, str) else f"scale {how.scale:g}"
+    parts += [scale] + ([f"density {how.density:g}"] if how.rule in SPARSE else [])
     return ", ".join([*parts, *(f"{part} {factor}" for part, factor in how.where.items())])
 
 
@@ -71,8 +92,11 @@ def merge(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
     models = {name: workspace.root / "models" / arm for name, arm in ARMS.items()}
     if recipe.merge.rule != "analogy":
         models["--base"] = find(recipe.base)
+    how = _settled(recipe.merge, workspace)
     with place.writing() as out:
-        _merge(models, recipe.merge, recipe.seed, out)
+        _merge(models, how, recipe.seed, out)
+        if how is not recipe.merge:
+            shutil.copyfile(workspace.root / CHOICE, out / CHOICE.name)
 
 
 def merge_folders(
@@ -119,7 +143,7 @@ def _merge(models: Mapping[str, Path], how: Merge, seed: int, out: Path) -> None
         copy_settings(to, out)
         buffers, ties = anatomy(to)
     _check_base(models)
-    vector, rule = Vector(plus, minus, how.scale, how.where), Rule(how.rule, how.density, seed)
+    vector, rule = Vector(plus, minus, how.number, how.where), Rule(how.rule, how.density, seed)
     summary = combine(to, [vector], out, rule, models.get("--base"), buffers=buffers, ties=ties)
     share = summary.vector_norm / summary.to_norm if summary.to_norm else 0.0
     size = 100 * share

@@ -57,6 +57,8 @@ OUTTAKES = "outtakes"
 
 CHARACTERS_PER_SECOND, FLAC_KILOBYTES = 15, 18
 """For estimates: how fast English is read, and the size of a second of 16 kHz FLAC."""
+UNWRITTEN = 60
+"""For estimates: characters of an utterance that comes without a transcript."""
 SPOKEN_PER_SECOND, READ_PER_SECOND = 100, 500
 """For estimates: utterances that one core speaks, and recordings that are read, in a second."""
 
@@ -120,7 +122,9 @@ def folders(recipe: Recipe, workspace: Workspace, force: bool = False) -> list[t
     for corpus in found:
         inputs[corpus.name] = _inputs(recipe, corpus)
         if corpus.training:
-            inputs[corpus.name]["held_out"] = hash_of(texts[other.name] for other in found if not other.training)
+            inputs[corpus.name]["held_out"] = hash_of(
+                texts[other.name] for other in found if not other.training and other.labelled
+            )
         if corpus.partner is not None:
             inputs[corpus.name]["partner"] = inputs[corpus.partner]
         elif corpus.text is not None:
@@ -151,7 +155,7 @@ def _inputs(recipe: Recipe, corpus: Corpus) -> dict[str, Any]:
         inputs["source"] = corpus.source.model_dump(mode="json", exclude_defaults=True)
     if corpus.source is not None and corpus.card is None:
         with blamed(corpus):
-            inputs["source_content"] = fingerprint(corpus.source)
+            inputs["source_content"] = fingerprint(corpus.source, corpus.labelled)
     return inputs
 
 
@@ -184,7 +188,7 @@ def estimate(recipe: Recipe, workspace: Workspace) -> list[Step]:
         takes = recipe.prepare.voices_per_sentence if corpus.training and source.text else 1
         count, characters = 0, 0
         for sentence in islice(sentences(recipe, source), limit):
-            count, characters = count + takes, characters + takes * len(sentence.text)
+            count, characters = count + takes, characters + takes * (len(sentence.text) or UNWRITTEN)
         hours = characters / CHARACTERS_PER_SECOND / 3600
         seconds = count / (SPOKEN_PER_SECOND * (os.cpu_count() or 1)) if corpus.card else count / READ_PER_SECOND
         megabytes = round(hours * 3600 * FLAC_KILOBYTES / 1000, 1)
@@ -213,8 +217,8 @@ def _job(recipe: Recipe, corpus: Corpus, out: Path, claims: Claims, refusal: Ref
         return length(out), Job(parts, lambda: _speaker(recipe, corpus, card, out, claims), reject)
     source = corpus.source
     assert source is not None
-    total = sum(1 for _ in rows(source, sound=False))
-    recordings = lambda: batched(enumerate(rows(source)), READ)  # noqa: E731
+    total = sum(1 for _ in rows(source, False, corpus.labelled))
+    recordings = lambda: batched(enumerate(rows(source, True, corpus.labelled)), READ)  # noqa: E731
     return total, Job(recordings, lambda: _reader(tests() if corpus.training else None), reject)
 
 
