@@ -123,7 +123,7 @@ class Jury:
         self.corpora = self._corpora() if recipe.merge.scale in HEARD else {}
         self.general: Corpus | None = None
         if recipe.merge.max_forgetting is not None:
-            self.general = Corpus(self.root / "prepared" / "general-dev")
+            self.general = self._corpus("general-dev")
             base = Audition(find(recipe.base), recipe.language, recipe.evaluate.batch, kept)
             heard = base.hear("base", None, {"general-dev": self.general})["general-dev"]
             self.base = total(self.counts(self.general, heard.texts)).rate
@@ -132,16 +132,19 @@ class Jury:
         """The folder of an arm."""
         return self.root / "models" / arm
 
+    def _corpus(self, name: str, written: bool = True) -> Corpus:
+        """A prepared corpus. Raises DataError if it holds no utterance or, where it is to be `written`, no word."""
+        found = Corpus(self.root / "prepared" / name)
+        if not any(self.form(row.text).split() or not written for row in found.rows):
+            raise DataError(f"{name}: holds no {'word' if len(found) else 'utterance'} to choose on; give other speech")
+        return found
+
     def _corpora(self) -> dict[str, Corpus]:
         """The speech that decides: of leave-one-out what each source domain holds out, else one corpus."""
         name = HEARD[str(self.recipe.merge.scale)]
-        place = self.root / "prepared" / name
         if self.recipe.merge.scale != "leave-one-out":
-            found = Corpus(place)
-            written = self.recipe.merge.scale == "entropy" or any(self.form(row.text).split() for row in found.rows)
-            if not len(found) or not written:
-                raise DataError(f"{name}: holds no {'word' if len(found) else 'utterance'} to choose on; see {place}")
-            return {name: found}
+            return {name: self._corpus(name, written=self.recipe.merge.scale == "dev")}
+        place = self.root / "prepared" / name
         rows = read_corpus(place, ["id", "text", "source"])
         parts = {domain.name: held_out(rows, domain) for domain in domains(self.recipe)}
         for domain, ids in parts.items():

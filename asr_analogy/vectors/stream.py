@@ -133,23 +133,19 @@ def combined(
 
 
 def _opened(
-    to: Path, vectors: Sequence[Vector], out: Path | None, rule: Rule, base: Path | None, buffers: Collection[str],
-    ties: Mapping[str, str] | None, length: int,
+    to: Path, vectors: Sequence[Vector], out: Path | None, rule: Rule, base: Path | None,
+    buffers: Collection[str], ties: Mapping[str, str] | None, length: int,
 ) -> "_Merge":  # fmt: skip
-    """A merge whose inputs are open and checked."""
     torch.set_flush_denormal(False)  # training and decoding in this process may have set it: sums here are exact
     for vector in vectors:
         if not isfinite(vector.scale):
             raise RecipeError(f"merge.scale is {vector.scale}; give a finite number, usually between 0 and 1")
-    inputs = (
-        {folder for vector in vectors for folder in (vector.plus, vector.minus)} | {to} | ({base} if base else set())
-    )
+    inputs = {to, *([base] if base else []), *chain(*((vector.plus, vector.minus) for vector in vectors))}
     if out is not None and out.resolve() in {folder.resolve() for folder in inputs}:
         raise RecipeError(f"{out}: the merge would overwrite one of its inputs; give another --out")
     opened = {folder: Weights.open(folder) for folder in inputs}
-    pairs = [(opened[vector.plus], opened[vector.minus]) for vector in vectors]
-    if base:
-        pairs.insert(0, (opened[to], opened[base]))
+    own = [(opened[to], opened[base])] if base else []
+    pairs = [*own, *((opened[vector.plus], opened[vector.minus]) for vector in vectors)]
     job = _Merge(opened[to], pairs, vectors, rule, base is not None, out or to, frozenset(buffers), ties or {}, length)
     job.check()
     return job

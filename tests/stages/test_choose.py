@@ -19,9 +19,11 @@ from asr_analogy.recipe import Merge, Recipe
 from asr_analogy.speech.corpus import Corpus, read_corpus
 from asr_analogy.speech.domains import domains, held_out
 from asr_analogy.stages.choose import Jury, choose, estimate
+from asr_analogy.stages.evaluate import evaluate
 from asr_analogy.stages.merge import merge, merge_folders
-from asr_analogy.stages.report import choice
+from asr_analogy.stages.report import choice, report
 from asr_analogy.stages.train import arms, train
+from asr_analogy.stages.train import estimate as foreseen
 from asr_analogy.text.hallucination import steady
 from asr_analogy.vectors.curve import Point
 from asr_analogy.workspace import Workspace, read_record
@@ -101,6 +103,9 @@ def test_dev_chooses_the_best_of_its_curve_and_merge_takes_it(trained: Path, pla
     assert record and record["inputs"]["by"] == "dev" and record["inputs"]["scale"] == found["chosen"]
     assert json.loads((place.root / "models/merged/choice.json").read_text()) == found
     assert f"{min(curve.values()):.2f} % WER" in choice(found)
+    evaluate(plan, place)
+    assert report(plan, place)["scale"] == found["chosen"]
+    assert choice(found) in (place.root / "report/report.md").read_text()
     assert estimate(plan, place, {})[0].done and estimate(recipe(trained / "base", 0.5), place, {}) == []
     before = (place.root / "choice/choice.json").stat().st_mtime_ns
     choose(plan, place)
@@ -142,6 +147,7 @@ def test_leave_one_out_hears_what_the_arms_of_each_domain_did_not(trained: Path,
     plan = recipe(trained / "base", "leave-one-out", TWO)
     names = [f"leave-one-out/{name}-{kind}" for name in ("one", "two") for kind in ("synthetic", "real")]
     assert arms(plan)[3:] == names and all((place.root / "models" / name / "run.json").is_file() for name in names)
+    assert {f"models/{name}" for name in names} <= {step.name for step in foreseen(plan, place, {}) if step.done}
     choose(plan, place)
     found = chosen(place)
     assert [fold["name"] for fold in found["folds"]] == ["one", "two"] and found["utterances"] == 4
@@ -256,6 +262,8 @@ def test_a_choice_by_folders_and_domains_of_one_name_are_refused(trained: Path, 
         merge_folders(*folders, Merge(scale="dev").number, place.root / "out")
     with pytest.raises(RecipeError, match="files of one name"):
         domains(recipe(trained / "base", "leave-one-out", {"manifest": ["x/one.jsonl", "x/one.jsonl"]}))
+    with pytest.raises(RecipeError, match="a source domain is one file"):
+        domains(recipe(trained / "base", "leave-one-out", {"manifest": ["x/one.jsonl", str(trained)]}))
 
 
 def test_speech_without_words_cannot_decide(trained: Path, place: Workspace) -> None:
