@@ -88,9 +88,7 @@ def _call(name: str, recipe: "Recipe", workspace: "Workspace", force: bool, only
 
         train(recipe, workspace, only, force)
     elif name == "merge":
-        from asr_analogy.stages.merge import merge
-
-        merge(recipe, workspace, force)
+        _merge(recipe, workspace, force)
     elif name == "eval":
         from asr_analogy.stages.evaluate import evaluate
 
@@ -103,13 +101,29 @@ def _call(name: str, recipe: "Recipe", workspace: "Workspace", force: bool, only
         report(recipe, workspace)
 
 
+def _merge(recipe: "Recipe", workspace: "Workspace", force: bool) -> None:
+    """Equip C with the stored vector if the recipe names one, else choose the scale if need be and merge the arms."""
+    if recipe.general.vector is not None:
+        from asr_analogy.stages.equip import equip
+
+        equip(recipe, workspace, force)
+        return
+    from asr_analogy.stages.choose import choose
+    from asr_analogy.stages.merge import merge
+
+    choose(recipe, workspace, force)
+    merge(recipe, workspace, force)
+
+
 def _plan(recipe: "Recipe", workspace: "Workspace") -> "list[Step]":
-    from asr_analogy.stages import evaluate, merge, prepare, train
+    from asr_analogy.stages import choose, equip, evaluate, merge, prepare, train
 
     prepared = prepare.estimate(recipe, workspace)
     hours = {step.name.removeprefix("prepared/"): step.audio_hours for step in prepared}
     trained = train.estimate(recipe, workspace, hours)
-    return [*prepared, *trained, *merge.estimate(recipe, workspace), *evaluate.estimate(recipe, workspace, hours)]
+    merged = merge.estimate(recipe, workspace) if recipe.general.vector is None else equip.estimate(recipe, workspace)
+    chosen = choose.estimate(recipe, workspace, hours)
+    return [*prepared, *trained, *chosen, *merged, *evaluate.estimate(recipe, workspace, hours)]
 
 
 def _show_plan(recipe: "Recipe", workspace: "Workspace", as_json: bool) -> None:
@@ -300,11 +314,12 @@ def merge(
     if missing:
         raise RecipeError(f"merge: {missing[0]} is missing; give a recipe, or all of --to, --plus, --minus and --out")
     from asr_analogy.recipe import Merge
-    from asr_analogy.stages.merge import equip_folders, merge_folders
+    from asr_analogy.stages.equip import equip_folders
+    from asr_analogy.stages.merge import merge_folders
 
     _logging(verbose)
     how = Merge.given(set_)
-    scale = how.scale if scale is None else scale
+    scale = how.number if scale is None else scale
     if dry_run:
         by = "" if how.rule == "analogy" else f", combined by {how.rule} on {base}"
         print(f"would write {out} = {to} + {scale:g} * ({' + '.join(vector) if vector else f'{plus} - {minus}'}){by}")

@@ -40,7 +40,7 @@ def _collect(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
     found = {
         "name": recipe.name,
         "base": recipe.base,
-        "scale": recipe.merge.scale,
+        "scale": _scale(recipe, workspace),
         "seed": recipe.seed,
         "corpora": corpora,
         "audit": _audit(workspace),
@@ -51,6 +51,7 @@ def _collect(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
         "commit": origin.get("commit"),
         "machine": origin.get("machine"),
     }
+    found |= {"choice": json.loads(_choice(workspace).read_text())} if _choice(workspace).is_file() else {}
     geometry = workspace.root / "geometry" / "geometry.json"
     found |= {"geometry": json.loads(geometry.read_text())} if geometry.is_file() else {}
     return {
@@ -59,6 +60,32 @@ def _collect(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
         "verdict": verdict(scores),
         "recipe": recipe.model_dump(mode="json", exclude_defaults=True),
     }
+
+
+def _choice(workspace: Workspace) -> Path:
+    return workspace.root / "models" / "merged" / "choice.json"
+
+
+def _scale(recipe: Recipe, workspace: Workspace) -> float:
+    """The scale of the merged model, given or chosen."""
+    if _choice(workspace).is_file():
+        return float(json.loads(_choice(workspace).read_text())["chosen"])
+    return recipe.merge.number
+
+
+def choice(found: dict[str, Any]) -> str:
+    """A line on how the scale was chosen (choice.json of the merged model)."""
+    text = f"The scale, {found['chosen']:g}, was chosen by {found['by']}"
+    curve, here = found["curve"], min(found["curve"], key=lambda row: abs(row["scale"] - found["chosen"]))
+    if here["wer"] is not None:
+        text += f" on {found['utterances']} utterances: {here['wer']:.2f} % WER there, {curve[0]['wer']:.2f} at scale 0"
+    elif here["entropy"] is not None:
+        text += f" on {found['utterances']} utterances: of {len(curve)} candidates the one most certain of its output"
+    else:
+        text += ", from the weights alone"
+    if found["max_forgetting"] is not None:
+        text += f"; general.dev {here['general_wer']:.2f} % WER, within {found['max_forgetting']:g} points of the base"
+    return text + "."
 
 
 def _audit(workspace: Workspace) -> str | None:
@@ -74,6 +101,7 @@ def markdown(found: dict[str, Any]) -> str:
     lines = [f"# {found['name']}", "", found["verdict"], ""]
     lines += [f"Base `{found['base']}`, scale {found['scale']:g}, seed {found['seed']}, {found.get('rate', 'wer').upper()} with normaliser {found['normaliser']} on both sides, "
               f"{found['draws']} bootstrap draws by {found['group']}.", ""]  # fmt: skip
+    lines += [choice(found["choice"]), ""] if "choice" in found else []
     for name, test in found["tests"].items():
         names = headings(test)
         lines += [f"## {title(name, test)}", "", "| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
