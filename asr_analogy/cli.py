@@ -65,7 +65,7 @@ def _stage(
     if dry_run:
         _show_plan(recipe, workspace, as_json)
         return
-    with nullcontext() if join else workspace.locked():
+    with nullcontext() if join else workspace.locked(*only):  # arms may train side by side
         for name in names:
             _call(name, recipe, workspace, force, only)
     if "report" in names:

@@ -224,6 +224,12 @@ class Train(Options):
         None,
         description="save the mean of the weights at so many points, a 20th of the steps apart, or their moving average",
     )
+    patience: int | None = Field(
+        None,
+        gt=0,
+        description="stop after so many looks, a 20th of the steps apart, without a lower loss on utterances kept out of "
+        "the arm's own corpus, and save the weights that did best; all steps if not given",
+    )
     seeds: Annotated[list[int], Field(min_length=2)] | None = Field(
         None, description="train each arm once per seed and save the mean of the weights"
     )
@@ -239,6 +245,12 @@ class Train(Options):
     checkpoint_minutes: float = Field(
         5.0, ge=0, description="minutes between checkpoints; 0 writes one after every step"
     )
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> "Train":
+        if self.average is not None and self.patience is not None:
+            raise ValueError("average and patience each choose the weights that are saved; leave one out")
+        return self
 
     @property
     def clips(self) -> int:

@@ -50,17 +50,34 @@ class Workspace:
         return Folder(path, inputs, force)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the workspace for this process; raises ResourceError if another process holds it."""
+    def locked(self, *parts: str) -> Iterator[None]:
+        """Hold the workspace for this process, or only `parts` of it beside processes that hold others.
+
+        Raises ResourceError if another process holds it.
+        """
         if follower():  # the first process holds it for all
             yield
             return
+        with contextlib.ExitStack() as held:
+            held.enter_context(self._lock("", alone=not parts))
+            for part in sorted(parts):
+                held.enter_context(self._lock(f"-{part}"))
+            yield
+
+    @contextlib.contextmanager
+    def turn(self, part: str) -> Iterator[None]:
+        """Hold a part of the workspace that several processes need one after another; waits for the others."""
+        with self._lock(f"-{part}", wait=True):
+            yield
+
+    @contextlib.contextmanager
+    def _lock(self, name: str, alone: bool = True, wait: bool = False) -> Iterator[None]:
         with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            handle = (self.root / ".lock").open("a+")
+            handle = (self.root / f".lock{name}").open("a+")
         with handle:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError as error:
                 raise ResourceError(
                     f"{self.root}: another run (process {_owner(handle)}) is working here; wait for it or use --workspace"

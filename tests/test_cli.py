@@ -292,3 +292,14 @@ def test_two_runs_in_one_workspace(tmp_path: Path) -> None:
 def test_shipped_files_are_found_from_any_folder(tmp_path: Path) -> None:
     done = call("run", RECIPE, *TINY, "--dry-run", cwd=tmp_path)
     assert "prepared/general-real" in done.stdout
+
+
+def test_arms_train_side_by_side(tmp_path: Path) -> None:
+    call("prepare", RECIPE, "--workspace", tmp_path / "w", *TINY)
+    with Workspace(tmp_path / "w").locked("general-real"):  # another process trains it
+        done = call("train", RECIPE, "--workspace", tmp_path / "w", *TINY, "--arm", "domain-synthetic")
+        assert "domain-synthetic, " in done.stderr
+        assert "another run" in error_line(
+            call("train", RECIPE, "--workspace", tmp_path / "w", *TINY, "--arm", "general-real", code=5)
+        )
+    assert (tmp_path / "w/models/domain-synthetic/model.safetensors").is_file()

@@ -115,8 +115,14 @@ def level(samples: np.ndarray, dbfs: float = -26.0) -> np.ndarray:
 
 def trim(samples: np.ndarray, margin: float = 0.1, floor: float = 0.01) -> np.ndarray:
     """Cut leading and trailing samples below `floor` x peak, keeping `margin` seconds on each side."""
+    start, end = edges(samples, margin, floor)
+    return samples[start:end]
+
+
+def edges(samples: np.ndarray, margin: float = 0.1, floor: float = 0.01) -> tuple[int, int]:
+    """Where `trim` cuts: the first sample that stays, and the first behind the last."""
     loud = np.flatnonzero(np.abs(samples) > floor * np.abs(samples).max(initial=0.0))
     if len(loud) == 0:
-        return samples
+        return 0, len(samples)
     keep = int(margin * SAMPLE_RATE)
-    return samples[max(0, loud[0] - keep) : loud[-1] + keep + 1]
+    return max(0, int(loud[0]) - keep), min(len(samples), int(loud[-1]) + keep + 1)

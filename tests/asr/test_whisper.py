@@ -148,8 +148,9 @@ def test_tokens_are_those_of_generate(micro: WhisperRecogniser, terms: Sequence[
     with torch.inference_mode():
         plain = greedy(micro.model, features, start, [40] * 5)
         if suppress:
-            micro.model.generation_config.suppress_tokens = [plain[0][1], plain[2][1]]
-            micro.model.generation_config.begin_suppress_tokens = [plain[0][0]]
+            longest = max(plain, key=len)
+            micro.model.generation_config.suppress_tokens = [longest[1], longest[4]]
+            micro.model.generation_config.begin_suppress_tokens = [longest[0]]
         try:
             for beams in (1, 2, 5):
                 found = beam_search(micro.model, features, start, [40] * 5, beams)
