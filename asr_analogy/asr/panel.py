@@ -67,7 +67,7 @@ class Panel:
     def given(cls, models: Sequence[str], language: str, options: Evaluate, seed: int) -> "Panel":
         """Any models, by folder or hub id, on the one test set TEST; the first is the baseline."""
         folders = dict(zip(distinct(models), map(find, models), strict=True))
-        return cls(list(folders), folders, {TEST: "domain"}, next(iter(folders)), language, options, seed)
+        return cls(list(folders), folders, {TEST: "given"}, next(iter(folders)), language, options, seed)
 
     def model(self, system: str) -> str:
         """The hash of a system's weights and settings. Raises DataError if a model of this run was never finished."""

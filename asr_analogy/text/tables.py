@@ -37,6 +37,11 @@ def by_character(test: Test) -> bool:
     return test.get("rate") == "cer"
 
 
+def of_recipe(found: Test) -> bool:
+    """Whether a test set, or all scores, are of a recipe's systems, not of models that were given by folder or hub id."""
+    return all(test.get("kind") != "given" for test in found.get("tests", {"": found}).values())
+
+
 def baseline_of(found: Test) -> str:
     """The system that the differences of a test set, or of all scores, are to."""
     return found.get("baseline", "domain-synthetic")
@@ -47,7 +52,7 @@ def headings(test: Test) -> tuple[str, ...]:
     found: tuple[str, ...] = HEADINGS if test.get("transcribed", True) else RECALL
     if by_character(test):
         found = tuple({"WER %": "CER %", "CER %": "WER %"}.get(one, one) for one in found)
-    if baseline_of(test) != "domain-synthetic":
+    if not of_recipe(test):
         found = tuple("difference" if one == "difference to C" else one for one in found)
     return found
 
@@ -80,7 +85,7 @@ def _recall(terms: Test) -> tuple[str, ...]:
 
 def title_of(name: str, found: Test) -> str:
     """What the tables of `found` call a system; models that are judged without a recipe keep the names they were given."""
-    return TITLES.get(name, name) if baseline_of(found) == "domain-synthetic" else name
+    return TITLES.get(name, name) if of_recipe(found) else name
 
 
 def short(name: str, found: Test) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asr_analogy.text.tables import baseline_of, short, title_of
+from asr_analogy.text.tables import baseline_of, of_recipe, short, title_of
 
 Scores = Mapping[str, Any]
 PRODUCT, ORACLE = "merged", "domain-real"
@@ -15,9 +15,10 @@ def verdict(scores: Scores) -> str:
     The rate is the one to look at in the language, over all words where there are several test sets; without transcripts
     it is recall of keywords. Models that were judged without a recipe are each held against the first.
     """
-    tests = {name: test for name, test in scores["tests"].items() if test.get("kind", name.split("-")[0]) == "domain"}
+    kinds = {name: test.get("kind", name.split("-")[0]) for name, test in scores["tests"].items()}
+    tests = {name: test for name, test in scores["tests"].items() if kinds[name] != "general"}
     first, baseline = next(iter(tests.values())), baseline_of(scores)
-    ours = baseline == "domain-synthetic"
+    ours = of_recipe(scores)
     products = [name for name in first["systems"] if name == PRODUCT or (not ours and name != baseline)]
     if not products:
         return "One system alone: there is nothing to compare it with."
@@ -30,7 +31,7 @@ def verdict(scores: Scores) -> str:
 def _statement(scores: Scores, tests: Mapping[str, Scores], name: str) -> str:
     """What can be said of one system against the baseline."""
     spoken = [test for test in tests.values() if test.get("transcribed", True)]
-    ours = baseline_of(scores) == "domain-synthetic"
+    ours = of_recipe(scores)
     sides, rate = (short(name, scores), short(baseline_of(scores), scores)), scores.get("rate", "wer").upper()
     place = "the domain test" if ours else "this test set"
     if len(tests) > 1:

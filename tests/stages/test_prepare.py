@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -424,7 +425,9 @@ def test_terms_are_spoken_although_sentences_are_left_out(trial: Trial) -> None:
 class Deaf:
     """A recogniser that hears one sentence right and nothing of the others."""
 
-    def transcribe(self, clips: list[np.ndarray]) -> list[str]:
+    window = None
+
+    def transcribe(self, clips: list[np.ndarray], beams: int = 1, prompt: Sequence[str] = ()) -> list[str]:
         return [DOMAIN[0] if len(clip) == self.length else "" for clip in clips]
 
     length = 0

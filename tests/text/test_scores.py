@@ -189,12 +189,16 @@ def test_models_without_a_recipe() -> None:
         C: lines(listed, ["pig"] * 30),
     }
     found = scored({"test": systems}, baseline="tiny")
-    found["tests"]["test"]["kind"] = "domain"
+    found["tests"]["test"]["kind"] = "given"
     assert "difference" in headings(found["tests"]["test"]) and rows(found["tests"]["test"])[2][0] == C
     text = verdict(found)
     assert "merged is better than tiny on this test set" in text and f"; {C} is WORSE than tiny on" in text
+    same = scored({"test": {C: systems["tiny"], "merged": systems["merged"], "other": systems[C]}})
+    same["tests"]["test"]["kind"] = "given"
+    assert f"merged is better than {C} on this test set" in verdict(same), "whatever the folders are called"
+    assert f"; other is WORSE than {C}" in verdict(same) and rows(same["tests"]["test"])[0][0] == C
     alone = scored({"test": {"tiny": systems["tiny"]}}, baseline="tiny")
-    alone["tests"]["test"]["kind"] = "domain"
+    alone["tests"]["test"]["kind"] = "given"
     assert verdict(alone) == "One system alone: there is nothing to compare it with."
 
 
