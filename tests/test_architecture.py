@@ -24,7 +24,7 @@ ALLOWED = {
     "vectors": LOW,
     "page": LOW,
     "stages": LOW | {"tts", "asr", "vectors", "page"},
-    "cli": LOW | {"stages", "cli_vectors"},
+    "cli": LOW | {"page", "stages", "cli_vectors"},
     "cli_vectors": LOW | {"stages"},
     "__main__": {"cli"},
     "__init__": LOW | {"stages", "vectors"},

@@ -88,12 +88,18 @@ def forest(name: str, title: str, unit: str, rows: Sequence[Bar]) -> str:
 
     parts = [*_open(name, title, _said(rows, unit), height)]
     for value in ticks(low, high):
-        parts += _mark(across(value), f"{value:+g}" if value else "0", 20, height - 22, zero=value == 0)
+        parts += _mark(
+            across(value),
+            f"{value:+g}".replace("-", "\N{MINUS SIGN}") if value else "0",
+            20,
+            height - 22,
+            zero=value == 0,
+        )
     for number, bar in enumerate(rows):
         y = ROW * number + 24
         parts.append(f'<text x="0" y="{y - 6}" class="name">{html.escape(bar.name)}</text>')
-        spread = f'<tspan class="soft">  {bar.ends[0]:+.2f} to {bar.ends[1]:+.2f}</tspan>' if bar.ends else ""
-        parts.append(f'<text x="100%" y="{y - 6}" class="value">{bar.value:+.2f}{spread}</text>')
+        spread = f'<tspan class="soft">  {_signed(bar.ends[0])} to {_signed(bar.ends[1])}</tspan>' if bar.ends else ""
+        parts.append(f'<text x="100%" y="{y - 6}" class="value">{_signed(bar.value)}{spread}</text>')
         if bar.ends:
             parts += _whisker(across(bar.ends[0]), across(bar.ends[1]), y + THICK / 2)
         parts.append(f'<circle cx="{across(bar.value):.3f}%" cy="{y + THICK / 2}" r="5" class="dot {bar.kind}"/>')
@@ -128,7 +134,14 @@ def curve(name: str, title: str, axis: str, unit: str, series: Sequence[Series],
         parts.append(f'<text x="{x}" y="{over - 12}" class="tick mid strong">chosen {chosen:g}</text>')
     for one in series:
         parts += _line(one, across, up)
+        x, y = across(one.points[-1].x), up(one.points[-1].y)
+        parts.append(f'<text x="{x:.2f}%" y="{y - 11:.1f}" class="tick strong mid">{html.escape(one.name)}</text>')
     return "\n".join([*parts, "</svg>"])
+
+
+def _signed(value: float, places: int = 2) -> str:
+    """A difference with its sign, and a real minus."""
+    return f"{value:+.{places}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _line(one: Series, across: Callable[[float], float], up: Callable[[float], float]) -> list[str]:

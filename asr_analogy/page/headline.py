@@ -8,6 +8,7 @@ from asr_analogy.page.names import short
 from asr_analogy.page.tables import kind_of, number, span
 
 Scores = Mapping[str, Any]
+PERCENT = "\N{NO-BREAK SPACE}%"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Cost:
     def text(self) -> str:
         """A sentence for people."""
         size = f"{number(abs(self.difference), 1)} points"
-        spread = f" (95 % interval {span(self.ends, 1, True)})" if self.ends else ""
+        spread = f" (95{PERCENT} interval {span(self.ends, 1, True)})" if self.ends else ""
         low, high = self.ends or (self.difference, self.difference)
         if low > 0:
             return f"On {self.test} it costs {size} against the base{spread}."
@@ -82,14 +83,19 @@ def headline(scores: Scores) -> Headline:
     kind = judged(row.get("difference_interval"))
     relative = abs(row.get("relative_to_c") or 0)
     text = {
-        "better": f"{short(own)} makes {relative:.1f} % fewer {what} errors than {short(other)}.",
-        "worse": f"{short(own)} makes {relative:.1f} % more {what} errors than {short(other)}.",
-        "open": f"No difference between {short(own)} and {short(other)} can be shown.",
+        "better": f"{short(own)} makes {relative:.1f}{PERCENT} fewer {what} errors than {_rival(other)}.",
+        "worse": f"{short(own)} makes {relative:.1f}{PERCENT} more {what} errors than {_rival(other)}.",
+        "open": f"No difference between {short(own)} and {_rival(other)} can be shown.",
     }[kind]
     per = f"{number(row[rate], 1)} instead of {number(rival[rate], 1)} errors per 100 {what}s of the domain"
     gap = f"the difference is {number(row['difference_to_c'], sign=True)} points"
-    detail = f"{per}; {gap}, with 95 % confidence between {_and(row.get('difference_interval'))}."
+    detail = f"{per}; {gap}, with 95{PERCENT} confidence between {_and(row.get('difference_interval'))}."
     return Headline(kind, text[0].upper() + text[1:], detail)
+
+
+def _rival(system: str) -> str:
+    """The baseline as somebody who does not know the letters understands it."""
+    return "synthetic speech alone (C)" if system == "domain-synthetic" else short(system)
 
 
 def _several(scores: Scores, own: str, other: str) -> Headline:
@@ -97,7 +103,7 @@ def _several(scores: Scores, own: str, other: str) -> Headline:
     ends = row.get("micro_difference_interval")
     wins, count = row.get("wins") or 0, row.get("of") or 0
     kind = judged(ends) if ends else "better" if wins == count else "worse" if wins == 0 else "open"
-    text = f"{short(own)} is better than {short(other)} on {wins} of {count} test sets of the domain."
+    text = f"{short(own)} is better than {_rival(other)} on {wins} of {count} test sets of the domain."
     rate = _rate(scores)[0].upper()
     parts = [
         f"{word} {number(rival[key], 1)} to {number(row[key], 1)} %"
@@ -112,12 +118,14 @@ def _keywords(row: Mapping[str, Any], rival: Mapping[str, Any], own: str, other:
     ends = row.get("recall_difference_interval")
     kind = judged([-ends[1], -ends[0]] if ends else None)
     text = {
-        "better": f"{short(own)} finds more of the keywords than {short(other)}.",
-        "worse": f"{short(own)} finds fewer of the keywords than {short(other)}.",
-        "open": f"No difference between {short(own)} and {short(other)} can be shown.",
+        "better": f"{short(own)} finds more of the keywords than {_rival(other)}.",
+        "worse": f"{short(own)} finds fewer of the keywords than {_rival(other)}.",
+        "open": f"No difference between {short(own)} and {_rival(other)} can be shown.",
     }[kind]
     found = f"{row['both']:,} of {row['said']:,} keywords instead of {rival['both']:,}"
-    detail = f"{found}; recall differs by {span(ends, sign=True)} points (95 % interval)." if ends else f"{found}."
+    detail = (
+        f"{found}; recall differs by {span(ends, sign=True)} points (95{PERCENT} interval)." if ends else f"{found}."
+    )
     return Headline(kind, text[0].upper() + text[1:], detail)
 
 
@@ -139,6 +147,12 @@ def tiles(scores: Scores, costs: Sequence[Cost]) -> list[Tile]:
         value = f"{number(rival[rate], 1)} → {number(row[rate], 1)} %"
         note = f"{short(other)} → {short(own)}, {number(row.get('relative_to_c'), 1, True)} % relative"
         found.append(Tile(f"{rate.upper()}, {name}", value, note))
+    first = next(iter(domain_tests(scores).values()), {"systems": {}})["systems"]
+    for system, label in (("base", "Against the base"), ("domain-real", "Against the oracle")):
+        one, two = first.get(system, {}).get(rate), first.get(own, {}).get(rate)
+        if one is not None and two is not None and system != own:
+            value = f"{number(one, 1)} → {number(two, 1)} %"
+            found.append(Tile(label, value, f"{short(system)} → {short(own)}, first test set of the domain"))
     terms = [test["systems"] for test in domain_tests(scores).values()]
     if terms and (one := terms[0].get(own, {}).get("terms")) and (two := terms[0].get(other, {}).get("terms")):
         value = f"{number(two.get('recall'), 1)} → {number(one.get('recall'), 1)} %"

@@ -69,15 +69,22 @@ def caption(name: str, test: Test) -> str:
 def rates(name: str, test: Test, main: str = "wer", baseline: str = "domain-synthetic") -> Table | None:
     """Error rates with intervals, differences to the baseline, edits and rates without normaliser."""
     other = "cer" if main == "wer" else "wer"
-    heads = ("system", f"{main.upper()} %", "95 % interval", "difference", "95 % interval", "relative")
-    heads += ("P(better)", "MAPSSWE p", f"{other.upper()} %", "S / D / I", f"raw {main.upper()} %")
+    heads = [
+        "system",
+        f"{main.upper()} %",
+        "95 % interval",
+        "difference to " + short(baseline).split()[0],
+        "95 % interval",
+        "relative",
+    ]
+    heads += ["P(better)", "MAPSSWE p", f"{other.upper()} %", "S / D / I", f"raw {main.upper()} %"]
     rows = []
     for system, row in test["systems"].items():
         same = system == baseline
         edits = [row.get(key) for key in ("substitutions", "deletions", "insertions")]
-        change = (number(row.get("difference_to_c"), sign=True), span(row.get("difference_interval"), sign=True))
-        change += (number(row.get("relative_to_c"), 1, True, " %"), number(row.get("probability_better"), 3))
-        change += (number(row.get("matched_pairs_p"), 4),)
+        change = [number(row.get("difference_to_c"), sign=True), span(row.get("difference_interval"), sign=True)]
+        change += [number(row.get("relative_to_c"), 1, True, " %"), number(row.get("probability_better"), 3)]
+        change.append(number(row.get("matched_pairs_p"), 4))
         rows.append(
             (
                 short(system),
@@ -89,7 +96,7 @@ def rates(name: str, test: Test, main: str = "wer", baseline: str = "domain-synt
                 number(row.get(f"raw_{main}")),
             )
         )
-    return Table(f"Error rates on {name}; differences are to {short(baseline)}", heads, tuple(rows)).trimmed()
+    return Table(f"Error rates on {name}", tuple(heads), tuple(rows)).trimmed()
 
 
 def terms(name: str, test: Test) -> Table | None:

@@ -108,22 +108,37 @@ def errors(code: str) -> int:
     return sum(int(part[1:] or 1) if part[0] == "-" else part[0] in "~+" for part in parts)
 
 
+def heard(reference: Sequence[str], code: str) -> list[str]:
+    """The hypothesis that a code stands for."""
+    found, place = list[str](), 0
+    for part in code.split():
+        if part[0] in "~+":
+            found.append(part[1:])
+            place += part[0] == "~"
+        elif part[0] == "-":
+            place += int(part[1:] or 1)
+        elif part[0] != "!":
+            found += reference[place : place + int(part)]
+            place += int(part)
+    return found
+
+
 def read(folder: Path, systems: Sequence[str], form: Normaliser, transcribed: bool = True) -> Transcripts | None:
     """The transcripts below `hypotheses/<test>`; None if no system's are there or they are not of the same utterances."""
-    heard = {name: found for name in systems if (found := _rows(folder / name / "hypotheses.jsonl"))}
-    if not heard:
+    found = {name: rows for name in systems if (rows := _rows(folder / name / "hypotheses.jsonl"))}
+    if not found:
         return None
-    first = next(iter(heard.values()))
+    first = next(iter(found.values()))
     names = [row["id"] for row in first]
-    if any([row["id"] for row in rows] != names for rows in heard.values()):
+    if any([row["id"] for row in rows] != names for rows in found.values()):
         return None
     lines = []
     for number, row in enumerate(first):
-        texts = [rows[number]["hypothesis"] for rows in heard.values()]
+        texts = [rows[number]["hypothesis"] for rows in found.values()]
         reference, codes = (_spoken if transcribed else _keywords)(row, texts, form)
         speaker = row.get("speaker") or ""
         lines.append(Line(row["id"], speaker, round(row.get("duration") or 0.0, 2), reference, codes))
-    return Transcripts(tuple(heard), tuple(lines), tuple(range(len(lines))), transcribed, form.by_character)
+    return Transcripts(tuple(found), tuple(lines), tuple(range(len(lines))), transcribed, form.by_character)
 
 
 def _spoken(row: Mapping, texts: Sequence[str], form: Normaliser) -> tuple[str, tuple[str, ...]]:
