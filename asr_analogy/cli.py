@@ -171,7 +171,7 @@ def _show_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for heading in headings:
-        words = heading in ("system", "card", "note", "base")
+        words = heading in ("system", "card", "note", "base", "run", "test")
         table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "note")
     for cells in rows:
         table.add_row(*cells)
@@ -443,7 +443,59 @@ def _judge_models(
     print(f"scores: {out / 'scores' / 'scores.json'}")
 
 
-_verb("report", ["report"], "Show the table and write report.md and report.json.")
+@app.command(help="Show the tables and write report.html, report.md and report.json; of several runs, compare them.")
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RECIPE|FOLDER...", help="a recipe, the folder of a finished run, or several folders to compare"
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="several folders: where the comparison is written  [default: comparison]")
+    ] = None,
+    set_: Overrides = [],
+    workspace: Place = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    if len(runs) == 1 and not runs[0].is_dir():
+        if out is not None:
+            raise RecipeError("report: --out goes with several folders; the report of a recipe is in its workspace")
+        _stage(["report"], runs[0], set_, workspace, force, dry_run, as_json, verbose)
+        return
+    given = {"--set": set_, "--workspace": workspace, "--force": force, "--dry-run": dry_run}
+    wrong = next((name for name, value in given.items() if value), None)
+    if wrong is None and len(runs) == 1 and out is not None:
+        wrong = "--out"
+    if wrong is not None:
+        raise RecipeError(f"report: {wrong} does not go with {'a folder' if len(runs) == 1 else 'several folders'}")
+    _logging(verbose)
+    _report_folders(runs, out or Path("comparison"), as_json)
+
+
+def _report_folders(runs: Sequence[Path], out: Path, as_json: bool) -> None:
+    from asr_analogy.workspace import Workspace
+
+    if len(runs) == 1:
+        from asr_analogy.stages.report import report_again
+
+        place = Workspace(runs[0])
+        report_again(place)
+        _show_report(place, as_json)
+        return
+    from asr_analogy.page.overview import sentence, table_of, title
+    from asr_analogy.stages.comparison import comparison
+
+    found = comparison(runs, out)
+    if as_json:
+        print(json.dumps(found))
+        return
+    headings, rows = table_of(found)
+    _show_table(title(found), headings, rows)
+    print("\n".join([sentence(found), *found["notes"], f"comparison: {out / 'comparison.html'}"]))
 
 
 @contextmanager

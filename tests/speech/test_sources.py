@@ -277,7 +277,9 @@ def test_keywords_that_are_no_list_of_texts(tmp_path: Path, clips: Path, keyword
 
 def test_keywords_are_part_of_the_fingerprint(tmp_path: Path, clips: Path) -> None:
     found = {
-        fingerprint(Source(manifest=manifest(tmp_path, [{"audio": "clips/0.wav", "keywords": words}])), words="optional")
+        fingerprint(
+            Source(manifest=manifest(tmp_path, [{"audio": "clips/0.wav", "keywords": words}])), words="optional"
+        )
         for words in (["lien"], ["liens"], ["lien", "corpus"])
     }
     assert len(found) == 3
