@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from asr_analogy.errors import AnalogyError, DataError, MissingError, RecipeError, ResourceError
     from asr_analogy.recipe import Recipe
+    from asr_analogy.stages.choose import choose
+    from asr_analogy.stages.equip import equip
     from asr_analogy.stages.evaluate import evaluate
     from asr_analogy.stages.merge import merge, merge_folders
     from asr_analogy.stages.prepare import prepare
@@ -28,6 +30,8 @@ _HOMES = {
     "ResourceError": "errors",
     "TaskVector": "vectors.task_vector",
     "Workspace": "workspace",
+    "choose": "stages.choose",
+    "equip": "stages.equip",
     "evaluate": "stages.evaluate",
     "merge": "stages.merge",
     "merge_folders": "stages.merge",
@@ -46,6 +50,8 @@ __all__ = [
     "ResourceError",
     "TaskVector",
     "Workspace",
+    "choose",
+    "equip",
     "evaluate",
     "merge",
     "merge_folders",

@@ -88,9 +88,7 @@ def _call(name: str, recipe: "Recipe", workspace: "Workspace", force: bool, only
 
         train(recipe, workspace, only, force)
     elif name == "merge":
-        from asr_analogy.stages.merge import merge
-
-        merge(recipe, workspace, force)
+        _merge(recipe, workspace, force)
     elif name == "eval":
         from asr_analogy.stages.evaluate import evaluate
 
@@ -103,13 +101,29 @@ def _call(name: str, recipe: "Recipe", workspace: "Workspace", force: bool, only
         report(recipe, workspace)
 
 
+def _merge(recipe: "Recipe", workspace: "Workspace", force: bool) -> None:
+    """Equip C with the stored vector if the recipe names one, else choose the scale if need be and merge the arms."""
+    if recipe.general.vector is not None:
+        from asr_analogy.stages.equip import equip
+
+        equip(recipe, workspace, force)
+        return
+    from asr_analogy.stages.choose import choose
+    from asr_analogy.stages.merge import merge
+
+    choose(recipe, workspace, force)
+    merge(recipe, workspace, force)
+
+
 def _plan(recipe: "Recipe", workspace: "Workspace") -> "list[Step]":
-    from asr_analogy.stages import evaluate, merge, prepare, train
+    from asr_analogy.stages import choose, equip, evaluate, merge, prepare, train
 
     prepared = prepare.estimate(recipe, workspace)
     hours = {step.name.removeprefix("prepared/"): step.audio_hours for step in prepared}
     trained = train.estimate(recipe, workspace, hours)
-    return [*prepared, *trained, *merge.estimate(recipe, workspace), *evaluate.estimate(recipe, workspace, hours)]
+    merged = merge.estimate(recipe, workspace) if recipe.general.vector is None else equip.estimate(recipe, workspace)
+    chosen = choose.estimate(recipe, workspace, hours)
+    return [*prepared, *trained, *chosen, *merged, *evaluate.estimate(recipe, workspace, hours)]
 
 
 def _show_plan(recipe: "Recipe", workspace: "Workspace", as_json: bool) -> None:
@@ -157,7 +171,7 @@ def _show_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for heading in headings:
-        words = heading in ("system", "card", "note", "base")
+        words = heading in ("system", "card", "note", "base", "run", "test")
         table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "note")
     for cells in rows:
         table.add_row(*cells)
@@ -300,11 +314,12 @@ def merge(
     if missing:
         raise RecipeError(f"merge: {missing[0]} is missing; give a recipe, or all of --to, --plus, --minus and --out")
     from asr_analogy.recipe import Merge
-    from asr_analogy.stages.merge import equip_folders, merge_folders
+    from asr_analogy.stages.equip import equip_folders
+    from asr_analogy.stages.merge import merge_folders
 
     _logging(verbose)
     how = Merge.given(set_)
-    scale = how.scale if scale is None else scale
+    scale = how.number if scale is None else scale
     if dry_run:
         by = "" if how.rule == "analogy" else f", combined by {how.rule} on {base}"
         print(f"would write {out} = {to} + {scale:g} * ({' + '.join(vector) if vector else f'{plus} - {minus}'}){by}")
@@ -428,7 +443,59 @@ def _judge_models(
     print(f"scores: {out / 'scores' / 'scores.json'}")
 
 
-_verb("report", ["report"], "Show the table and write report.md and report.json.")
+@app.command(help="Show the tables and write report.html, report.md and report.json; of several runs, compare them.")
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RECIPE|FOLDER...", help="a recipe, the folder of a finished run, or several folders to compare"
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="several folders: where the comparison is written  [default: comparison]")
+    ] = None,
+    set_: Overrides = [],
+    workspace: Place = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    if len(runs) == 1 and not runs[0].is_dir():
+        if out is not None:
+            raise RecipeError("report: --out goes with several folders; the report of a recipe is in its workspace")
+        _stage(["report"], runs[0], set_, workspace, force, dry_run, as_json, verbose)
+        return
+    given = {"--set": set_, "--workspace": workspace, "--force": force, "--dry-run": dry_run}
+    wrong = next((name for name, value in given.items() if value), None)
+    if wrong is None and len(runs) == 1 and out is not None:
+        wrong = "--out"
+    if wrong is not None:
+        raise RecipeError(f"report: {wrong} does not go with {'a folder' if len(runs) == 1 else 'several folders'}")
+    _logging(verbose)
+    _report_folders(runs, out or Path("comparison"), as_json)
+
+
+def _report_folders(runs: Sequence[Path], out: Path, as_json: bool) -> None:
+    from asr_analogy.workspace import Workspace
+
+    if len(runs) == 1:
+        from asr_analogy.stages.report import report_again
+
+        place = Workspace(runs[0])
+        report_again(place)
+        _show_report(place, as_json)
+        return
+    from asr_analogy.page.overview import sentence, table_of, title
+    from asr_analogy.stages.comparison import comparison
+
+    found = comparison(runs, out)
+    if as_json:
+        print(json.dumps(found))
+        return
+    headings, rows = table_of(found)
+    _show_table(title(found), headings, rows)
+    print("\n".join([sentence(found), *found["notes"], f"comparison: {out / 'comparison.html'}"]))
 
 
 @contextmanager

@@ -93,10 +93,10 @@ def apply(
     as_json: AsJson = False,
 ) -> None:
     from asr_analogy.recipe import Merge
-    from asr_analogy.stages.merge import equip_folders
+    from asr_analogy.stages.equip import equip_folders
 
     _log()
-    weights = equip_folders(to, names, Merge().scale if scale is None else scale, out, base, store, force)
+    weights = equip_folders(to, names, Merge().number if scale is None else scale, out, base, store, force)
     print(json.dumps({"out": str(out), "vectors": weights}) if as_json else f"merged: {out}")
 
 

@@ -43,7 +43,7 @@ class ResourceError(AnalogyError):
 
 
 class GateError(AnalogyError):
-    """A finished run that misses the quality gate its recipe sets."""
+    """A finished run, or a choice, that misses the quality gate its recipe sets."""
 
     exit_code = 6
 

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -19,6 +19,8 @@ from pydantic import (
     StringConstraints,
     Tag,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
     model_validator,
 )
 
@@ -114,6 +116,9 @@ class General(Options):
         None,
         description="a stored Synthetic2Real vector (name or folder) instead of A and B; real and text are not used",
     )
+    dev: Source | None = Field(
+        None, description="general speech that merge.max_forgetting is measured on, never the test set"
+    )
     test: Sources | None = Field(
         None, description="general test set (or several, NAME: source), to see what adaptation makes the model forget"
     )
@@ -124,12 +129,23 @@ class General(Options):
             raise ValueError("give real (speech with transcripts, or a stand-in), or vector (a stored one)")
         return self
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The texts of a simulated general.real, or its manifests: where each is a domain of its own, the source domains."""
+        if self.real is None:
+            return ()
+        return (self.real.text or self.text or ()) if self.real.simulate else self.real.manifest or ()
+
 
 class Domain(Options):
     """The user's domain: text to adapt to, speech to judge the result on."""
 
     text: OneOrMore = Field(
         description="domain text: files, folders or globs of txt, md, jsonl, csv, docx, pdf; one path or a list"
+    )
+    dev: Source | None = Field(None, description="speech that merge.scale: dev is chosen on, never the test set")
+    unlabelled: Source | None = Field(
+        None, description="speech of the domain for merge.scale: entropy; its transcripts, if any, are not used"
     )
     test: Sources = Field(description="domain test set, or several, NAME: source")
     real: Source | None = Field(None, description="real domain training speech, if any: trains the oracle arm")
@@ -281,12 +297,24 @@ def _given(group: type[Group], name: str, what: str, overrides: Sequence[str]) -
         raise RecipeError(f"{name}: {faults(error, group)}") from error
 
 
+Chooser = Literal["dev", "leave-one-out", "entropy", "metagpt", "shrinkage"]
+CHOOSERS: tuple[str, ...] = get_args(Chooser)
+"""Ways to choose merge.scale."""
+PER_DOMAIN = ("leave-one-out", "shrinkage")
+"""Ways to choose merge.scale that train arms of every source domain."""
 SPARSE = ("ties", "dare", "dare-ties", "breadcrumbs", "della")
 """Rules that drop entries of a vector."""
 
 
 class Merge(Options):
-    scale: float = Field(0.3, description="coefficient on the Synthetic2Real vector")
+    scale: Chooser | float = Field(
+        0.3,
+        description="coefficient on the Synthetic2Real vector, or how it is chosen: on domain.dev; on the domains of "
+        "general, each playing the target in turn; by certainty on domain.unlabelled; from the weights alone",
+    )
+    max_forgetting: float | None = Field(
+        None, ge=0, description="a chosen scale may cost so many points of WER on general.dev against the base"
+    )
     rule: Literal[
         "analogy",
         "average",
@@ -309,11 +337,29 @@ class Merge(Options):
         "a factor on scale, or [first layer's, last layer's]; the rest of the model keeps C's weights",
     )
 
+    @field_validator("scale", mode="wrap")
+    @classmethod
+    def _scale(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return check(value)
+        except ValidationError as error:
+            ways = ", ".join(CHOOSERS)
+            raise ValueError(f"give a finite number, or how to choose it: {ways} (got {value!r})") from error
+
     @model_validator(mode="after")
     def _fits(self) -> "Merge":
         if "density" in self.model_fields_set and self.rule not in SPARSE:
             raise ValueError(f"density goes with rule {', '.join(SPARSE)}, not with {self.rule}; leave it out")
+        if self.max_forgetting is not None and not isinstance(self.scale, str):
+            raise ValueError("max_forgetting bounds a scale that is chosen; give scale: dev, or leave it out")
         return self
+
+    @property
+    def number(self) -> float:
+        """The scale, once it is chosen. Raises RecipeError while it is only said how to choose it."""
+        if isinstance(self.scale, str):
+            raise RecipeError(f"merge.scale: {self.scale} is chosen in a recipe's run; give a number here")
+        return self.scale
 
     @classmethod
     def given(cls, overrides: Sequence[str]) -> "Merge":
@@ -381,6 +427,33 @@ class Recipe(Options):
         if name and self.general.vector:
             raise ValueError(
                 f"evaluate.baselines: {name} needs general-real, which general.vector leaves out; take {name} out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _choosing(self) -> "Recipe":
+        given = {
+            "domain.dev": self.domain.dev,
+            "domain.unlabelled": self.domain.unlabelled,
+            "general.dev": self.general.dev,
+        }
+        for key, source in given.items():
+            if source is not None and source.simulate and source.text is None:
+                raise ValueError(f"{key} is simulated and needs sentences: give {key}.text")
+        how = self.merge.scale
+        if not isinstance(how, str):
+            return self
+        if self.general.vector is not None:
+            raise ValueError(f"merge.scale: {how}: a stored vector (general.vector) takes a number; give one")
+        needed = {"dev": "domain.dev", "entropy": "domain.unlabelled"}
+        if how in needed and given[needed[how]] is None:
+            raise ValueError(f"merge.scale: {how} chooses on {needed[how]}; give that speech, or a number")
+        if self.merge.max_forgetting is not None and self.general.dev is None:
+            raise ValueError("merge.max_forgetting is measured on general.dev; give that speech, or leave it out")
+        if how in PER_DOMAIN and len(self.general.files) < 2:
+            raise ValueError(
+                f"merge.scale: {how} needs several source domains: give general.text as a list of files, one per domain "
+                "(for recordings general.real.manifest), or a number"
             )
         return self
 

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from asr_analogy.speech.domains import domains, held_out
 
 from asr_analogy.asr.family import Recogniser, ready
 from asr_analogy.asr.folder import anatomy
 from asr_analogy.asr.hub import find
 from asr_analogy.recipe import Recipe
 from asr_analogy.speech.corpus import Corpus, Utterance, read_corpus
+from asr_analogy.speech.domains import domains, held_out
 from asr_analogy.text.scoring import count_words, total
 from asr_analogy.vectors.difference import Difference
 from asr_analogy.vectors.geometry import measure

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,19 @@ def test_dry_run_of_a_finished_and_of_an_empty_workspace(finished: Path, tmp_pat
     assert re.search(r"run +prepared/domain-synthetic +0\.\d+ h +about", done.stdout)
     assert re.search(r"to do: about \d+ s on this machine, \d+ MB", done.stdout)
     assert not (tmp_path / "empty").exists()
+    done = call("merge", RECIPE, "--workspace", finished, *TINY, "--set", "merge.scale=metagpt", "--dry-run")
+    assert re.search(r"run +choice +.*metagpt, nothing is decoded\n +run +models/merged", done.stdout)
+
+
+def test_a_scale_chosen_from_the_weights(finished: Path, tmp_path: Path) -> None:
+    place = Path(shutil.copytree(finished, tmp_path / "run"))
+    done = call("merge", RECIPE, "--workspace", place, *TINY, "--set", "merge.scale=metagpt", "--force")
+    assert "by metagpt" in done.stderr
+    assert json.loads((place / "models/merged/choice.json").read_text())["by"] == "metagpt"
+    models = [place / "models" / name for name in ("domain-synthetic", "general-real", "general-synthetic")]
+    words = [word for pair in zip(("--to", "--plus", "--minus"), models, strict=True) for word in pair]
+    done = call("merge", *words, "--out", tmp_path / "d", "--set", "merge.scale=dev", code=2)
+    assert "is chosen in a recipe's run; give a number" in error_line(done)
 
 
 def test_audit_of_a_finished_workspace(finished: Path) -> None:

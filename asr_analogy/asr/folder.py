@@ -25,7 +25,7 @@ LEGACY = ("vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.j
 SETTINGS = (".json", ".txt", ".jinja")
 """Ends of the files that make up a model folder beside its weights."""
 
-ELSEWHERE = (RECORD, "inputs.json", "trainer_state.json")
+ELSEWHERE = (RECORD, "inputs.json", "trainer_state.json", "choice.json")
 """JSON files that tell how a folder was made, not what it is."""
 
 TRAINING_ONLY = (

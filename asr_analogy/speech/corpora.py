@@ -1,11 +1,12 @@
 """The corpora that a recipe needs: what each is made from, and which is a stand-in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asr_analogy.errors import RecipeError
 from asr_analogy.recipe import Recipe, Source
 from asr_analogy.speech.rooms import ROOMS
+from asr_analogy.speech.sources import Words
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,13 @@ class Corpus:
     room: str | None = None
     training: bool = True
     partner: str | None = None
+    words: Words = "needed"
+    """Whether its recordings need transcripts."""
+
+    @property
+    def labelled(self) -> bool:
+        """False where transcripts are not looked at."""
+        return self.words != "ignored"
 
     @property
     def stand_in(self) -> bool:
@@ -40,7 +48,14 @@ def corpora(recipe: Recipe) -> list[Corpus]:
         found += [real, Corpus("general-synthetic", text=real.text, card=recipe.voices, partner=partner)]
     if recipe.domain.real is not None:
         found.append(_real("domain-real", recipe.domain.real))
-    return [*found, *(_real(name, source, training=False) for name, source in test_sets(recipe).items())]
+    for name, source in {"domain-dev": recipe.domain.dev, "general-dev": recipe.general.dev}.items():
+        if source is not None:
+            found.append(_real(name, source, training=False))
+    if recipe.domain.unlabelled is not None:
+        found.append(replace(_real("domain-unlabelled", recipe.domain.unlabelled, training=False), words="ignored"))
+    for name, source in test_sets(recipe).items():
+        found.append(replace(_real(name, source, training=False), words="optional"))
+    return found
 
 
 def test_sets(recipe: Recipe) -> dict[str, Source]:

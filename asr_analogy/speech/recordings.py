@@ -10,7 +10,7 @@ from asr_analogy.speech import audio
 from asr_analogy.speech.corpora import Corpus
 from asr_analogy.speech.corpus import Utterance
 from asr_analogy.speech.shards import Job, Maker, Refused, Reject, batched
-from asr_analogy.speech.sources import Row, rows
+from asr_analogy.speech.sources import Row, Words, rows
 from asr_analogy.text.leakage import HeldOut
 
 READ = 500
@@ -23,21 +23,21 @@ Tests = Callable[[], HeldOut]
 
 def recordings(corpus: Corpus, tests: Tests | None, reject: Reject) -> tuple[int, Job]:
     """How many recordings a corpus has, and how they are read. `tests` is what no training corpus may hold."""
-    source, testing = corpus.source, not corpus.training
+    source, words = corpus.source, corpus.words
     assert source is not None
-    total = sum(1 for _ in rows(source, sound=False, testing=testing))
-    parts = lambda: batched(enumerate(rows(source, testing=testing)), READ)  # noqa: E731
-    return total, Job(parts, lambda: _reader(tests() if tests else None), reject)
+    total = sum(1 for _ in rows(source, sound=False, words=words))
+    parts = lambda: batched(enumerate(rows(source, words=words)), READ)  # noqa: E731
+    return total, Job(parts, lambda: _reader(tests() if tests else None, words), reject)
 
 
-def _reader(tests: HeldOut | None) -> Maker:
+def _reader(tests: HeldOut | None, words: Words) -> Maker:
     """A function that reads recordings; in a training corpus none that says what a test set holds."""
 
     def read(part: Sequence[tuple[int, Row]]) -> Iterator[Utterance | Refused]:
         for number, row in part:
             name = f"{number:07d}"
             reason = tests.reason(row.text) if tests else None
-            reason = reason if row.text or row.keywords else NOTHING_TO_SCORE
+            reason = NOTHING_TO_SCORE if words == "optional" and not (row.text or row.keywords) else reason
             try:
                 if reason is None:
                     made = spoken(name, row.text, row.source, row.samples(), row.text, row.speaker, 0)

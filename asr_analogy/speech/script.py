@@ -51,8 +51,8 @@ def sentences(recipe: Recipe, corpus: Corpus) -> Iterator[Sentence]:
     with blamed(corpus):
         if corpus.text is None:
             assert corpus.source is not None
-            found = rows(corpus.source, sound=False, testing=not corpus.training)
-            yield from (Sentence(row.text, row.source) for row in found if row.text)
+            found = rows(corpus.source, sound=False, words=corpus.words)
+            yield from (Sentence(row.text, row.source) for row in found if row.text or corpus.words == "ignored")
             return
         limit = corpus.source.limit if corpus.source else None
         texts = chain.from_iterable(read_sentences(shipped(path)) for path in corpus.text)
@@ -69,8 +69,8 @@ def blamed(corpus: Corpus) -> Iterator[None]:
 
 
 def held_out(recipe: Recipe) -> HeldOut:
-    """What no training corpus may hold: the sentences of the recipe's test sets."""
-    tests = [corpus for corpus in corpora(recipe) if not corpus.training]
+    """What no training corpus may hold: the sentences of the recipe's dev and test sets."""
+    tests = [corpus for corpus in corpora(recipe) if not corpus.training and corpus.labelled]
     return HeldOut(sentence for corpus in tests for sentence in sentences(recipe, corpus))
 
 

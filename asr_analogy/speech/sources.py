@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,9 @@ from asr_analogy.errors import DataError, MissingError
 from asr_analogy.recipe import Source, shipped
 from asr_analogy.speech import audio
 from asr_analogy.workspace import digest, hash_of
+
+Words = Literal["needed", "optional", "ignored"]
+"""What a row must say: a transcript; in a test set a transcript, keywords or nothing; or only the sound is looked at."""
 
 SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 SPEAKERS = ("speaker", "speaker_id", "client_id")
@@ -39,7 +42,7 @@ class Record(NamedTuple):
 class Row:
     """One utterance as a source gives it: transcript, sound (file or encoded bytes), speaker, and where it stands.
 
-    `keywords` are said in it; only rows of a test set have them, and only these may be without a transcript ("").
+    `keywords` are said in it; only rows of a test set have them. The transcript is "" where none is needed.
     """
 
     text: str
@@ -53,19 +56,19 @@ class Row:
         return audio.read(self.sound, None if isinstance(self.sound, Path) else self.source)
 
 
-def rows(source: Source, sound: bool = True, testing: bool = False) -> Iterator[Row]:
+def rows(source: Source, sound: bool = True, words: Words = "needed") -> Iterator[Row]:
     """Yield the utterances of a hub data set, manifest, audiofolder or Parquet source, filtered and limited.
 
-    Without `sound`, encoded bytes are not loaded (`Row.sound` is then empty); paths are given in any case. `testing`
-    reads a test set: keywords as well, and rows without a transcript. Raises DataError for a row without audio, or else
-    without text, MissingError for files, folders or data sets that are not there.
+    Without `sound`, encoded bytes are not loaded (`Row.sound` is then empty); paths are given in any case. Raises
+    DataError for a row without audio, or without a transcript where `words` are needed, MissingError for files, folders
+    or data sets that are not there.
     """
     count, seen = 0, dict[str, Any]()
     for record in _records(source, sound):
         seen = seen or record.columns
         if not _wanted(record.columns, source):
             continue
-        yield _row(record, source, testing)
+        yield _row(record, source, words)
         count += 1
         if count == source.limit:
             return
@@ -74,7 +77,7 @@ def rows(source: Source, sound: bool = True, testing: bool = False) -> Iterator[
         raise DataError(f"{_origin(source)}: no utterance{why}")
 
 
-def fingerprint(source: Source, testing: bool = False) -> str | None:
+def fingerprint(source: Source, words: Words = "needed") -> str | None:
     """Hash of what `rows` yields: texts, keywords, speakers, sound (of a file its size, start and end; Parquet in full).
 
     None for a hub data set, which is known by its name. Raises what `rows` raises.
@@ -82,7 +85,7 @@ def fingerprint(source: Source, testing: bool = False) -> str | None:
     if source.hub is not None:
         return None
     files = _parquet_files(shipped(source.parquet)) if source.parquet else []
-    read = rows(source, sound=False, testing=testing)
+    read = rows(source, sound=False, words=words)
     found = ((row.text, row.speaker, row.source, _edges(row.sound), *row.keywords) for row in read)
     return hash_of(chain(map(digest, files), chain.from_iterable(found)))
 
@@ -122,13 +125,13 @@ def _wanted(columns: dict[str, Any], source: Source) -> bool:
     return True
 
 
-def _row(record: Record, source: Source, testing: bool) -> Row:
+def _row(record: Record, source: Source, words: Words) -> Row:
     columns, names = record.columns, _names(record.columns)
     text, sound = columns.get(source.text_column), columns.get(source.audio_column)
     if sound is None and source.audio_column == "audio":
         sound = columns.get("audio_filepath")
-    text = text.strip() if isinstance(text, str) else ""
-    if not text and (not testing or source.audiofolder):
+    text = text.strip() if isinstance(text, str) and words != "ignored" else ""
+    if not text and (words == "needed" or (words == "optional" and source.audiofolder)):
         advice = "put a .txt beside it" if source.audiofolder else "name the column with text_column"
         raise DataError(
             f'{record.where}: no "{source.text_column}", and every utterance needs a transcript; {advice} '
@@ -147,7 +150,7 @@ def _row(record: Record, source: Source, testing: bool) -> Row:
             f'{record.where}: no "{source.audio_column}"; name the column with audio_column (columns: {names})'
         )
     speaker = next((str(columns[key]) for key in SPEAKERS if columns.get(key) not in (None, "")), "")
-    return Row(text, sound, speaker, record.place, _keywords(record) if testing else ())
+    return Row(text, sound, speaker, record.place, _keywords(record) if words == "optional" else ())
 
 
 def _keywords(record: Record) -> tuple[str, ...]:

@@ -5,23 +5,23 @@ Torch is imported only where something is to be merged.
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asr_analogy.asr.hub import FAMILIES, find, parameters, read_config, read_json
 from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.recipe import SPARSE, Merge, Recipe
-from asr_analogy.tts.voice import load_card
 from asr_analogy.workspace import Folder, Step, Workspace, content, digest, read_record
-
-if TYPE_CHECKING:
-    from asr_analogy.vectors.record import Record
 
 log = logging.getLogger("asr_analogy")
 
 ARMS = {"--to": "domain-synthetic", "--plus": "general-real", "--minus": "general-synthetic"}
 """The arm of a recipe that each option of a merge by folders stands for."""
+
+CHOICE = Path("choice") / "choice.json"
+"""Where the scale stands that was chosen for a recipe, in its workspace."""
 
 RANDOM = ("dare", "dare-ties", "della")
 """Rules whose result depends on the seed."""
@@ -30,15 +30,24 @@ VOCABULARIES = ("vocab.json", "tokenizer.json")
 
 
 def folder(recipe: Recipe, workspace: Workspace, force: bool = False) -> Folder:
-    """The folder of the merged model with everything it depends on. Raises DataError if an arm is not trained."""
-    if recipe.general.vector is not None:
-        from asr_analogy.vectors.store import Store
+    """The folder of the merged model with everything it depends on.
 
-        inputs = {"vector": Store().find(recipe.general.vector).record.sha256, "scale": recipe.merge.scale}
-        inputs["to"] = content(workspace.root / "models" / ARMS["--to"])
-        return workspace.folder("models/merged", inputs, force)
+    Raises DataError if an arm is not trained, or the scale is not chosen yet.
+    """
+    how, by = _settled(recipe.merge, workspace), recipe.merge.scale
     arms = {name.removeprefix("--"): content(workspace.root / "models" / arm) for name, arm in ARMS.items()}
-    return workspace.folder("models/merged", {"arms": arms, **_settings(recipe.merge, recipe.seed)}, force)
+    chosen = {"by": by} if isinstance(by, str) else {}
+    return workspace.folder("models/merged", {"arms": arms, **_settings(how, recipe.seed), **chosen}, force)
+
+
+def _settled(how: Merge, workspace: Workspace) -> Merge:
+    """The options with the scale that was chosen, and where it acts, if the recipe only says how to choose it."""
+    if not isinstance(how.scale, str):
+        return how
+    content(workspace.root / CHOICE.parent)
+    found = json.loads((workspace.root / CHOICE).read_text())
+    where = how.where if found["where"] is None else found["where"]
+    return how.model_copy(update={"scale": found["chosen"], "where": where, "max_forgetting": None})
 
 
 def _settings(how: Merge, seed: int) -> dict[str, Any]:
@@ -67,30 +76,27 @@ def estimate(recipe: Recipe, workspace: Workspace) -> list[Step]:
 def describe(how: Merge) -> str:
     """The options of a merge in a few words."""
     parts: list[str] = [] if how.rule == "analogy" else [how.rule]
-    parts += [f"scale {how.scale:g}"] + ([f"density {how.density:g}"] if how.rule in SPARSE else [])
+    scale = f"scale by {how.scale}" if isinstance(how.scale, str) else f"scale {how.scale:g}"
+    parts += [scale] + ([f"density {how.density:g}"] if how.rule in SPARSE else [])
     return ", ".join([*parts, *(f"{part} {factor}" for part, factor in how.where.items())])
 
 
 def merge(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
     """Merge the recipe's arms into `models/merged`; skipped if it is there."""
+    if recipe.general.vector is not None:
+        raise RecipeError("general.vector: a stored vector stands for A and B; call equip, which adds it to C")
     place = folder(recipe, workspace, force)
     if place.done():
         log.info("merge: merged is there")
         return
-    if recipe.general.vector is not None:
-        if recipe.merge.rule != "analogy" or recipe.merge.where:
-            raise RecipeError(
-                "merge.rule, merge.where: a stored vector (general.vector) is added as it is; leave them out"
-            )
-        _check_voices(recipe, recipe.general.vector)
     models = {name: workspace.root / "models" / arm for name, arm in ARMS.items()}
     if recipe.merge.rule != "analogy":
         models["--base"] = find(recipe.base)
+    how = _settled(recipe.merge, workspace)
     with place.writing() as out:
-        if recipe.general.vector is not None:
-            _equip(models["--to"], {recipe.general.vector: recipe.merge.scale}, recipe.base, out)
-            return
-        _merge(models, recipe.merge, recipe.seed, out)
+        _merge(models, how, recipe.seed, out)
+        if how is not recipe.merge:
+            shutil.copyfile(workspace.root / CHOICE, out / CHOICE.name)
 
 
 def merge_folders(
@@ -121,100 +127,6 @@ def merge_folders(
         _merge(models, how, seed, partial)
 
 
-def equip_folders(
-    to: Path | str, vectors: Sequence[str], scale: float, out: Path, base: str | None = None,
-    store: Path | None = None, force: bool = False,
-) -> dict[str, float]:  # fmt: skip
-    """Add stored vectors to the model folder `to`: NAME (with `scale`) or NAME=WEIGHT each. Returns name -> weight.
-
-    `to` is the vectors' base, or says in its run.json that it was fine-tuned from it; for any other model `base` names
-    the base it comes from. Raises RecipeError for another base, MissingError for a vector that is not in the store.
-    """
-    from asr_analogy.vectors.store import Store
-
-    weights = dict(_weighted(text, scale) for text in vectors)
-    if len(weights) != len(vectors):
-        raise RecipeError("merge: a --vector is named twice; name each once and give it a weight, NAME=0.5")
-    model, shelf = find(str(to)), Store(store)
-    if model.resolve().is_relative_to(out.resolve()):
-        raise RecipeError(f"--out {out}: would replace --to {model}; give another folder")
-    inputs = {"--to": digest(model), "vectors": {shelf.find(name).record.sha256: w for name, w in weights.items()}}
-    place = Workspace(out.resolve().parent).folder(out.resolve().name, inputs, force)
-    if place.done():
-        log.info("merge: %s is there", out)
-        return weights
-    with place.writing() as partial:
-        _equip(model, weights, base, partial, store)
-    return weights
-
-
-def _weighted(text: str, scale: float) -> tuple[str, float]:
-    """NAME or NAME=WEIGHT."""
-    name, separator, weight = text.partition("=")
-    try:
-        return name, float(weight) if separator else scale
-    except ValueError:
-        raise RecipeError(f"--vector {text}: write NAME, or NAME=0.5") from None
-
-
-def _equip(to: Path, weights: Mapping[str, float], base: str | None, out: Path, store: Path | None = None) -> None:
-    """Check that every vector is of the model's base, then write the model with the vectors into `out`."""
-    from asr_analogy.asr.folder import anatomy, copy_settings
-    from asr_analogy.vectors.equip import equip
-    from asr_analogy.vectors.store import Store
-
-    read_config(to)
-    buffers, ties = anatomy(to)
-    found = [(name, Store(store).find(name), weight) for name, weight in weights.items()]
-    for name, vector, _ in found:
-        _check_vector(name, vector.record, to, base, ties)
-    copy_settings(to, out)
-    equip(to, found, out, buffers, ties)
-    for name, vector, weight in found:
-        log.info("merge: %g of the vector %s (%s)", weight, name, vector.record.encoding)
-
-
-def _check_vector(name: str, record: "Record", to: Path, base: str | None, ties: Mapping[str, str]) -> None:
-    """Refuse a model of another base than the vector's; say where the base is taken on trust."""
-    from asr_analogy.asr.folder import as_safetensors
-    from asr_analogy.vectors.record import fingerprints
-    from asr_analogy.vectors.stream import Weights
-
-    claimed = (read_record(to) or {}).get("inputs", {}).get("base")
-    if base is not None:
-        folder = find(base)
-        with as_safetensors(folder) as place:
-            record.check_base(base, fingerprints(Weights.open(place), ties))
-        if claimed and claimed != digest(folder):
-            raise RecipeError(f"{to}: fine-tuned from another base than {base}; equip fine-tunes of {record.base.id}")
-    elif claimed:
-        if claimed != record.base.folder:
-            raise RecipeError(
-                f"vector {name}: made for the base {record.base.id}, and {to} says that it was fine-tuned from another "
-                "folder; if that is a copy of the same base, name it with --base"
-            )
-        return
-    else:
-        record.check_base(
-            str(to), fingerprints(Weights.open(to), ties), ", or name the base that it comes from with --base"
-        )
-        return
-    if not claimed:
-        log.warning("merge: %s does not say which base it comes from; %s is taken on trust", to, base)
-
-
-def _check_voices(recipe: Recipe, name: str) -> None:
-    """Say it if the vector was learnt with other voices than those of the recipe: it repairs the accent of its own."""
-    from asr_analogy.vectors.store import Store
-
-    arm = Store().find(name).record.arms.get("minus")
-    card = json.loads(load_card(recipe.voices).model_dump_json(exclude={"licence"}))
-    if arm is not None and arm.voices is not None and arm.voices != card:
-        log.warning(
-            "merge: the vector %s was learnt with other voices than %s; it fits its own best", name, recipe.voices
-        )
-
-
 def _merge(models: Mapping[str, Path], how: Merge, seed: int, out: Path) -> None:
     from asr_analogy.asr.folder import anatomy, copy_files, copy_settings
     from asr_analogy.vectors.plan import Rule
@@ -231,7 +143,7 @@ def _merge(models: Mapping[str, Path], how: Merge, seed: int, out: Path) -> None
         copy_settings(to, out)
         buffers, ties = anatomy(to)
     _check_base(models)
-    vector, rule = Vector(plus, minus, how.scale, how.where), Rule(how.rule, how.density, seed)
+    vector, rule = Vector(plus, minus, how.number, how.where), Rule(how.rule, how.density, seed)
     summary = combine(to, [vector], out, rule, models.get("--base"), buffers=buffers, ties=ties)
     share = summary.vector_norm / summary.to_norm if summary.to_norm else 0.0
     size = 100 * share

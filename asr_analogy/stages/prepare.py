@@ -84,10 +84,10 @@ def prepare_test(test: Source, workspace: Workspace, force: bool = False) -> Non
 
     Raises RecipeError for a folder made from another test set, DataError for what cannot be used.
     """
-    corpus = Corpus("test", test, training=False)
+    corpus = Corpus("test", test, training=False, words="optional")
     with blamed(corpus):
         inputs = {"source": test.model_dump(mode="json", exclude_defaults=True), "stand_in": False}
-        inputs["source_content"] = fingerprint(test, testing=True)
+        inputs["source_content"] = fingerprint(test, "optional")
     place = workspace.folder(f"prepared/{corpus.name}", inputs, force)
     if not place.done():
         _fill(corpus, place, None, lambda claims: recordings(corpus, None, lambda utterance: None))
@@ -144,7 +144,9 @@ def folders(recipe: Recipe, workspace: Workspace, force: bool = False) -> list[t
     for corpus in found:
         inputs[corpus.name] = _inputs(recipe, corpus)
         if corpus.training:
-            inputs[corpus.name]["held_out"] = hash_of(texts[other.name] for other in found if not other.training)
+            inputs[corpus.name]["held_out"] = hash_of(
+                texts[other.name] for other in found if not other.training and other.labelled
+            )
         if corpus.partner is not None:
             inputs[corpus.name]["partner"] = inputs[corpus.partner]
         elif corpus.text is not None:
@@ -175,7 +177,7 @@ def _inputs(recipe: Recipe, corpus: Corpus) -> dict[str, Any]:
         inputs["source"] = corpus.source.model_dump(mode="json", exclude_defaults=True)
     if corpus.source is not None and corpus.card is None:
         with blamed(corpus):
-            inputs["source_content"] = fingerprint(corpus.source, testing=not corpus.training)
+            inputs["source_content"] = fingerprint(corpus.source, corpus.words)
     return inputs
 
 
@@ -222,7 +224,7 @@ def _characters(recipe: Recipe, corpus: Corpus) -> Iterator[int]:
         yield from (len(sentence.text) for sentence in sentences(recipe, corpus))
         return
     with blamed(corpus):
-        yield from (len(row.text) or UNWRITTEN for row in rows(corpus.source, False, not corpus.training))
+        yield from (len(row.text) or UNWRITTEN for row in rows(corpus.source, False, corpus.words))
 
 
 def _refusal(recipe: Recipe) -> Refusal:

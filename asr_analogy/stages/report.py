@@ -1,9 +1,11 @@
-"""report: the table that says what the recipe bought, as JSON, Markdown and for the terminal."""
+"""report: what the recipe bought, as a page (HTML), Markdown, JSON and for the terminal."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+from asr_analogy.errors import DataError
+from asr_analogy.page.build import page
 from asr_analogy.recipe import Recipe
 from asr_analogy.text.tables import HEADINGS, TITLES, across, headings, notes, rows, title
 from asr_analogy.text.verdict import verdict
@@ -13,19 +15,45 @@ __all__ = ["HEADINGS", "TITLES", "files", "headings", "markdown", "notes", "repo
 
 
 def report(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
-    """Write report.json and report.md into `report/` and return the content of the former.
+    """Write report.html, report.md and report.json into `report/` and return the content of the last.
 
-    It costs nothing, so it is written anew every time. Raises DataError if there are no scores yet.
+    It costs little, so it is written anew every time. Raises DataError if there are no scores yet.
     """
-    inputs = {"scores": content(workspace.root / "scores"), "recipe": recipe.model_dump(mode="json")}
-    found = _collect(recipe, workspace)
+    changed = recipe.model_dump(mode="json", exclude_defaults=True)
+    return _write(recipe.model_dump(mode="json"), changed, workspace)
+
+
+def report_again(workspace: Workspace) -> dict[str, Any]:
+    """The report of a folder with scores, whose recipe is known only by what an earlier report kept of it.
+
+    Raises DataError if there are no scores.
+    """
+    if not scored(workspace.root):
+        raise DataError(f"{workspace.root}: holds no scores; give a recipe or the folder of a run that was evaluated")
+    file = workspace.root / "report" / "report.json"
+    record = read_record(file.parent) or {"inputs": {}}
+    earlier = json.loads(file.read_text(encoding="utf-8")) if record["inputs"] and file.is_file() else {}
+    settings = record["inputs"].get("recipe") or {"name": workspace.root.resolve().name}
+    return _write(settings, earlier.get("recipe") or {}, workspace)
+
+
+def scored(root: Path) -> bool:
+    """Whether a folder is a workspace that was evaluated."""
+    return read_record(root / "scores") is not None and (root / "scores" / "scores.json").is_file()
+
+
+def _write(settings: dict[str, Any], changed: dict[str, Any], workspace: Workspace) -> dict[str, Any]:
+    inputs = {"scores": content(workspace.root / "scores"), "recipe": settings}
+    found = _collect(settings, changed, workspace)
     with workspace.folder("report", inputs, force=True).writing() as out:
         write_whole(out / "report.json", json.dumps(found, indent=1))
         write_whole(out / "report.md", markdown(found))
+        write_whole(out / "report.html", page(found, workspace.root))
     return found
 
 
-def _collect(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
+def _collect(settings: dict[str, Any], changed: dict[str, Any], workspace: Workspace) -> dict[str, Any]:
+    """What is known of the run; `changed` holds the settings that are not at their default."""
     scores = json.loads((workspace.root / "scores" / "scores.json").read_text())
     stages: dict[str, float] = {}
     for place in ("prepared", "models", "hypotheses", "scores"):
@@ -38,10 +66,11 @@ def _collect(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
     }
     origin = read_record(workspace.root / "scores") or {}
     found = {
-        "name": recipe.name,
-        "base": recipe.base,
-        "scale": recipe.merge.scale,
-        "seed": recipe.seed,
+        "name": settings["name"],
+        "base": settings.get("base", "unknown"),
+        "scale": _scale(settings, workspace),
+        "seed": settings.get("seed", origin.get("inputs", {}).get("seed")),
+        "language": settings.get("language") or _language(workspace),
         "corpora": corpora,
         "audit": _audit(workspace),
     }
@@ -51,14 +80,47 @@ def _collect(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
         "commit": origin.get("commit"),
         "machine": origin.get("machine"),
     }
+    found |= {"choice": json.loads(_choice(workspace).read_text())} if _choice(workspace).is_file() else {}
     geometry = workspace.root / "geometry" / "geometry.json"
     found |= {"geometry": json.loads(geometry.read_text())} if geometry.is_file() else {}
-    return {
-        **found,
-        **scores,
-        "verdict": verdict(scores),
-        "recipe": recipe.model_dump(mode="json", exclude_defaults=True),
-    }
+    return {**found, **scores, "verdict": verdict(scores), "recipe": changed}
+
+
+def _language(workspace: Workspace) -> str:
+    """The language that the transcripts were made in, English if they do not say."""
+    for file in sorted(workspace.root.glob("hypotheses/*/*/run.json")):
+        found = (read_record(file.parent) or {"inputs": {}})["inputs"].get("language")
+        if found:
+            return str(found)
+    return "en"
+
+
+def _scale(settings: dict[str, Any], workspace: Workspace) -> float | None:
+    """The scale the product was merged with, or the one asked for; None if neither is known as a number."""
+    merged = read_record(workspace.root / "models" / "merged") or {"inputs": {}}
+    scale = merged["inputs"].get("scale", settings.get("merge", {}).get("scale"))
+    if _choice(workspace).is_file():
+        scale = json.loads(_choice(workspace).read_text())["chosen"]
+    return scale if isinstance(scale, int | float) else None
+
+
+def _choice(workspace: Workspace) -> Path:
+    return workspace.root / "models" / "merged" / "choice.json"
+
+
+def choice(found: dict[str, Any]) -> str:
+    """A line on how the scale was chosen (choice.json of the merged model)."""
+    text = f"The scale, {found['chosen']:g}, was chosen by {found['by']}"
+    curve, here = found["curve"], min(found["curve"], key=lambda row: abs(row["scale"] - found["chosen"]))
+    if here["wer"] is not None:
+        text += f" on {found['utterances']} utterances: {here['wer']:.2f} % WER there, {curve[0]['wer']:.2f} at scale 0"
+    elif here["entropy"] is not None:
+        text += f" on {found['utterances']} utterances: of {len(curve)} candidates the one most certain of its output"
+    else:
+        text += ", from the weights alone"
+    if found["max_forgetting"] is not None:
+        text += f"; general.dev {here['general_wer']:.2f} % WER, within {found['max_forgetting']:g} points of the base"
+    return text + "."
 
 
 def _audit(workspace: Workspace) -> str | None:
@@ -72,8 +134,10 @@ def _audit(workspace: Workspace) -> str | None:
 def markdown(found: dict[str, Any]) -> str:
     """The report as Markdown."""
     lines = [f"# {found['name']}", "", found["verdict"], ""]
-    lines += [f"Base `{found['base']}`, scale {found['scale']:g}, seed {found['seed']}, {found.get('rate', 'wer').upper()} with normaliser {found['normaliser']} on both sides, "
+    scale = "" if found["scale"] is None else f", scale {found['scale']:g}"
+    lines += [f"Base `{found['base']}`{scale}, seed {found['seed']}, {found.get('rate', 'wer').upper()} with normaliser {found['normaliser']} on both sides, "
               f"{found['draws']} bootstrap draws by {found['group']}.", ""]  # fmt: skip
+    lines += [choice(found["choice"]), ""] if "choice" in found else []
     for name, test in found["tests"].items():
         names = headings(test)
         lines += [f"## {title(name, test)}", "", "| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
@@ -123,5 +187,5 @@ def geometry(found: dict[str, Any]) -> list[str]:
 
 
 def files(workspace: Workspace) -> tuple[Path, Path]:
-    """Where report.json and report.md stand."""
-    return workspace.root / "report" / "report.json", workspace.root / "report" / "report.md"
+    """Where report.json and report.html stand."""
+    return workspace.root / "report" / "report.json", workspace.root / "report" / "report.html"

@@ -16,6 +16,7 @@ from pathlib import Path
 from asr_analogy.asr.hub import find, parameters
 from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.recipe import Recipe, Train
+from asr_analogy.speech import domains
 from asr_analogy.speech.corpus import Corpus, lengths, read_corpus
 from asr_analogy.workspace import Folder, Step, Workspace, content, digest, follower, processes, write_whole
 
@@ -47,7 +48,13 @@ MEMORY = {"precision", "freeze", "lora", "average", "pack", "timestamps", "gradi
 def arms(recipe: Recipe) -> list[str]:
     """The arms that the recipe trains, in order; a stored vector stands for A and B."""
     own = [arm for arm in ARMS if recipe.general.vector is None or arm not in PAIRED]
-    return [*own, *recipe.train.further_arms, *([ORACLE] if recipe.domain.real is not None else [])]
+    oracle = [ORACLE] if recipe.domain.real is not None else []
+    return [*own, *recipe.train.further_arms, *oracle, *domains.arms(recipe)]
+
+
+def _heard(recipe: Recipe, arm: str) -> tuple[str, ...]:
+    """The corpora that an arm depends on."""
+    return PAIRED if arm in domains.arms(recipe) else CORPORA.get(arm, (arm,))
 
 
 def folder(recipe: Recipe, workspace: Workspace, arm: str, force: bool = False, seed: int | None = None) -> Folder:
@@ -59,13 +66,15 @@ def folder(recipe: Recipe, workspace: Workspace, arm: str, force: bool = False, 
     inputs = {
         "arm": arm,
         "base": digest(find(recipe.base)),
-        "corpora": {name: content(root / "prepared" / name) for name in CORPORA.get(arm, (arm,))},
+        "corpora": {name: content(root / "prepared" / name) for name in _heard(recipe, arm)},
         "train": options.model_dump(exclude=NO_INPUT if seed is None else {*NO_INPUT, "seeds"}),
         "language": recipe.language,
         "seed": recipe.seed if seed is None else seed,
     }
     if arm == "joint":
         inputs["mix"] = options.mix
+    if arm in (parts := domains.arms(recipe)):
+        inputs["domain"] = parts[arm][0].file
     if arm == "continued":
         inputs["start"] = content(root / "models" / str(options.start_from))
     return workspace.folder(f"models/{arm}" if seed is None else f"seeds/{arm}-{seed}", inputs, force)
@@ -166,7 +175,7 @@ def _batch_folder(recipe: Recipe, workspace: Workspace, force: bool = False) -> 
 
 def _corpora(recipe: Recipe) -> list[str]:
     """The prepared corpora that the recipe's arms are trained on."""
-    return sorted({name for arm in arms(recipe) for name in CORPORA.get(arm, (arm,))})
+    return sorted({name for arm in arms(recipe) for name in _heard(recipe, arm)})
 
 
 def _settled(recipe: Recipe, workspace: Workspace, force: bool) -> Recipe:
@@ -236,7 +245,11 @@ def _train(recipe: Recipe, workspace: Workspace, arm: str, out: Path, seed: int)
 
     _meet()
     options, base = recipe.train, find(recipe.base)
-    utterances, durations = _utterances(workspace, arm) if arm not in EXTRA else _mixed(options, workspace, arm)
+    domain, corpus = domains.arms(recipe).get(arm, (None, arm))
+    if arm in EXTRA:
+        utterances, durations = _mixed(options, workspace, arm)
+    else:
+        utterances, durations = _utterances(workspace, corpus, domain)
     held_out: Corpus | tuple[()] = ()
     if options.patience is not None:
         utterances, durations, held_out = _apart(utterances, durations)
@@ -255,10 +268,11 @@ def _train(recipe: Recipe, workspace: Workspace, arm: str, out: Path, seed: int)
         remove(out)
 
 
-def _utterances(workspace: Workspace, arm: str) -> tuple[Corpus, list[float]]:
+def _utterances(workspace: Workspace, arm: str, domain: domains.Domain | None = None) -> tuple[Corpus, list[float]]:
     """The arm's utterances and the durations its batches are planned by.
 
-    For a paired arm those of the longer reading of each sentence that both have, in the order of A.
+    For a paired arm those of the longer reading of each sentence that both have, in the order of A; of a single `domain`
+    without what is held out of it.
     """
     prepared = workspace.root / "prepared"
     own = Corpus(prepared / arm)
@@ -268,6 +282,10 @@ def _utterances(workspace: Workspace, arm: str) -> tuple[Corpus, list[float]]:
         {row.id: row.duration for row in read_corpus(prepared / name, ["id", "duration"])} for name in PAIRED
     )
     common = [name for name in synthetic if name in real]
+    if domain is not None:
+        rows = read_corpus(prepared / "general-real", ["id", "text", "source"])
+        left_out = domains.held_out(rows, domain) | {row.id for row in rows if not domain.holds(row)}
+        common = [name for name in common if name not in left_out]
     if not common:
         raise DataError(f"{arm}: no sentence is left in both general arms; see dropped.jsonl in {prepared}")
     return own.ordered(common), [max(synthetic[name], real[name]) for name in common]

@@ -91,3 +91,13 @@ def _longest(kinds: Sequence[str]) -> int:
         run = run + 1 if kind == "insert" else 0
         longest = max(longest, run)
     return longest
+
+
+def steady(
+    before: Sequence[str], after: Sequence[str], normaliser: Callable[[str], str] = english, allowed: float = 0.01
+) -> bool:
+    """Whether transcripts `after` a change of the model are no worse behaved than those `before`: 0.8 to 1.25 times as
+    many words, and new loops or silences in a share of `allowed` at most (in one utterance in any case)."""
+    ours, theirs = (sum(len(normaliser(text).split()) for text in texts) for texts in (after, before))
+    found, most = signs(before, after, normaliser), max(1.0, allowed * len(after))
+    return 0.8 * theirs <= ours <= 1.25 * theirs and max(len(found.loops), len(found.empty)) <= most

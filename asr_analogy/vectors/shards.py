@@ -107,6 +107,17 @@ class Shards:
             self._partial(name).unlink(missing_ok=True)
 
 
+class Tensors:
+    """The weights of a model like `like` in memory, filled in wherever one likes, as `Shards` are on disk."""
+
+    def __init__(self, like: Weights) -> None:
+        self.tensors = {name: torch.empty(like.shape(name), dtype=like.dtype(name)) for name in like.names}
+
+    def write(self, name: str, begin: int, values: Tensor) -> None:
+        """Put 1-D `values` at element `begin` of tensor `name`; safe from several threads."""
+        self.tensors[name].view(-1)[begin : begin + values.numel()] = values
+
+
 def write_shard(path: Path, specs: Sequence[Spec], tensors: Iterable[Tensor]) -> None:
     """Write a safetensors file tensor by tensor: `specs` gives (name, dtype, shape) of each of `tensors`, in order.
 

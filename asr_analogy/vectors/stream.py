@@ -21,12 +21,24 @@ from torch import Tensor
 
 from asr_analogy.errors import DataError, RecipeError, ResourceError
 from asr_analogy.vectors.plan import Group, Rule, planned
-from asr_analogy.vectors.shards import CODES, Shards, Spec, write_shard
+from asr_analogy.vectors.shards import CODES, Shards, Spec, Tensors, write_shard
 from asr_analogy.vectors.task_vector import FLOATS, accumulator, is_buffer
 from asr_analogy.vectors.weights import INDEX, SINGLE, Weights
 from asr_analogy.vectors.where import Factor, Where
 
-__all__ = ["CODES", "INDEX", "SINGLE", "Spec", "Summary", "Vector", "Weights", "combine", "merge", "write_shard"]
+__all__ = [
+    "CODES",
+    "INDEX",
+    "SINGLE",
+    "Spec",
+    "Summary",
+    "Vector",
+    "Weights",
+    "combine",
+    "combined",
+    "merge",
+    "write_shard",
+]
 
 SAME_BASE = "merge fine-tunes of one base"
 VOCABULARY = ("lm_head.weight", "lm_head.bias", "embed_tokens.weight", "proj_out.weight")
@@ -94,25 +106,11 @@ def combine(
     input; ResourceError if `out` cannot be written.
     """
     began = time.perf_counter()
-    torch.set_flush_denormal(False)  # training and decoding in this process may have set it: sums here are exact
-    for vector in vectors:
-        if not isfinite(vector.scale):
-            raise RecipeError(f"merge.scale is {vector.scale}; give a finite number, usually between 0 and 1")
-    inputs = (
-        {folder for vector in vectors for folder in (vector.plus, vector.minus)} | {to} | ({base} if base else set())
-    )
-    if out.resolve() in {folder.resolve() for folder in inputs}:
-        raise RecipeError(f"{out}: the merge would overwrite one of its inputs; give another --out")
-    opened = {folder: Weights.open(folder) for folder in inputs}
-    pairs = [(opened[vector.plus], opened[vector.minus]) for vector in vectors]
-    if base:
-        pairs.insert(0, (opened[to], opened[base]))
-    job = _Merge(opened[to], pairs, vectors, rule, base is not None, out, frozenset(buffers), ties or {}, length)
-    job.check()
+    job = _opened(to, vectors, out, rule, base, buffers, ties, length)
     try:
         with Shards(out, job.to) as shards, _one_core_each():
             job.shards = shards
-            moved = _in_threads(job, threads or min(8, _cores()))
+            moved = _in_threads(job, threads or _cores())
     except OSError as error:
         raise ResourceError(f"{out}: cannot write the weights ({error}); free space or choose another --out") from error
     names = [name for name in job.to.names if not job.is_copied(name)]
@@ -122,9 +120,40 @@ def combine(
     return Summary(len(names), copied, elements, time.perf_counter() - began, *norms)
 
 
+def combined(
+    to: Path, vectors: Sequence[Vector], rule: Rule = PLAIN, base: Path | None = None, *,
+    buffers: Collection[str] = (), ties: Mapping[str, str] | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
+    """The tensors that `combine` would write, bit for bit: all in memory, nothing on disk. Raises what it raises."""
+    job = _opened(to, vectors, None, rule, base, buffers, ties, LENGTH)
+    job.shards = found = Tensors(job.to)
+    with _one_core_each():
+        _in_threads(job, _cores())
+    return found.tensors
+
+
+def _opened(
+    to: Path, vectors: Sequence[Vector], out: Path | None, rule: Rule, base: Path | None,
+    buffers: Collection[str], ties: Mapping[str, str] | None, length: int,
+) -> "_Merge":  # fmt: skip
+    torch.set_flush_denormal(False)  # training and decoding in this process may have set it: sums here are exact
+    for vector in vectors:
+        if not isfinite(vector.scale):
+            raise RecipeError(f"merge.scale is {vector.scale}; give a finite number, usually between 0 and 1")
+    inputs = {to, *([base] if base else []), *chain(*((vector.plus, vector.minus) for vector in vectors))}
+    if out is not None and out.resolve() in {folder.resolve() for folder in inputs}:
+        raise RecipeError(f"{out}: the merge would overwrite one of its inputs; give another --out")
+    opened = {folder: Weights.open(folder) for folder in inputs}
+    own = [(opened[to], opened[base])] if base else []
+    pairs = [*own, *((opened[vector.plus], opened[vector.minus]) for vector in vectors)]
+    job = _Merge(opened[to], pairs, vectors, rule, base is not None, out or to, frozenset(buffers), ties or {}, length)
+    job.check()
+    return job
+
+
 @dataclass
 class _Merge:
-    """One merge under way: its inputs, and the shards it writes."""
+    """One merge under way: its inputs, and the shards or tensors it fills."""
 
     to: Weights
     pairs: Sequence[tuple[Weights, Weights]]
@@ -135,7 +164,7 @@ class _Merge:
     buffers: frozenset[str]
     ties: Mapping[str, str]
     length: int
-    shards: Shards = field(init=False)
+    shards: Shards | Tensors = field(init=False)
     large: threading.Lock = field(default_factory=threading.Lock)
     where: list[Where] = field(init=False)
 
@@ -267,5 +296,5 @@ def _one_core_each() -> Iterator[None]:
 
 
 def _cores() -> int:
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processor cores this process may use, at most 8."""
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

@@ -261,7 +261,7 @@ def test_a_test_set_may_list_keywords(tmp_path: Path, clips: Path) -> None:
         {**sound, "keywords": []},
     ]
     source = Source(manifest=manifest(tmp_path, lines))
-    found = [(row.text, row.keywords) for row in rows(source, testing=True)]
+    found = [(row.text, row.keywords) for row in rows(source, words="optional")]
     assert found == [("", ("habeas corpus", "Lien")), ("A lien.", ("lien",)), ("A lien.", ()), ("", ()), ("", ())]
     with pytest.raises(DataError, match='manifest.jsonl:1: no "text", and every utterance needs a transcript'):
         list(rows(source))
@@ -272,14 +272,16 @@ def test_a_test_set_may_list_keywords(tmp_path: Path, clips: Path) -> None:
 def test_keywords_that_are_no_list_of_texts(tmp_path: Path, clips: Path, keywords: Any) -> None:
     path = manifest(tmp_path, [*records(), {"audio": "clips/0.wav", "keywords": keywords}])
     with pytest.raises(DataError, match=f'{path}:4: "keywords" is .*; write a list of texts, "keywords": .'):
-        list(rows(Source(manifest=path), testing=True))
+        list(rows(Source(manifest=path), words="optional"))
 
 
 def test_keywords_are_part_of_the_fingerprint(tmp_path: Path, clips: Path) -> None:
     found = {
-        fingerprint(Source(manifest=manifest(tmp_path, [{"audio": "clips/0.wav", "keywords": words}])), testing=True)
+        fingerprint(
+            Source(manifest=manifest(tmp_path, [{"audio": "clips/0.wav", "keywords": words}])), words="optional"
+        )
         for words in (["lien"], ["liens"], ["lien", "corpus"])
     }
     assert len(found) == 3
     plain = Source(manifest=manifest(tmp_path, records()))
-    assert fingerprint(plain, testing=True) == fingerprint(plain), "corpora of older workspaces are still known"
+    assert fingerprint(plain, words="optional") == fingerprint(plain), "corpora of older workspaces are still known"

@@ -656,3 +656,22 @@ def test_several_test_sets(trial: Trial) -> None:
     trial.prepare()
     names = ["domain-test-court", "domain-test-clerk", "general-test-office"]
     assert [len(trial.corpus(name)) for name in names] == [2, 1, 2]
+
+
+def test_dev_speech_is_held_out_and_unlabelled_speech_needs_no_text(trial: Trial) -> None:
+    soundfile.write(trial.folder / "a.wav", 0.1 * np.sin(np.arange(16000) / 9), 16000)
+    (trial.folder / "plain.jsonl").write_text('{"audio": "a.wav"}\n{"audio": "a.wav", "text": "Not used."}\n')
+    dev = {"simulate": "office", "voices": "stand-in-test", "text": str(trial.folder / "dev.txt")}
+    trial.write("dev", [GENERAL[0], "A dev sentence."])
+    trial.data["domain"] |= {"dev": dev, "unlabelled": {"manifest": str(trial.folder / "plain.jsonl")}}
+    trial.data["general"]["dev"] = dev
+    steps = {step.name: step for step in estimate(trial.recipe(), Workspace(trial.folder / "run"))}
+    assert steps["prepared/domain-unlabelled"].audio_hours > 0
+    trial.prepare()
+    assert [row.text for row in trial.corpus("domain-unlabelled")] == ["", ""]
+    assert [row.text for row in trial.corpus("domain-dev")] == [GENERAL[0], "A dev sentence."]
+    assert len(trial.corpus("general-dev")) == 2
+    assert trial.dropped("general-real")[GENERAL[0]].startswith("held out")
+    (trial.folder / "plain.jsonl").write_text('{"text": "No sound."}\n')
+    with pytest.raises(DataError, match='domain-unlabelled: .*no "audio"'):
+        trial.prepare(where="other")

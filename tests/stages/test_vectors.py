@@ -13,9 +13,10 @@ from asr_analogy.asr.panel import systems
 from asr_analogy.errors import DataError, MissingError, RecipeError
 from asr_analogy.recipe import Recipe
 from asr_analogy.stages import train as training
+from asr_analogy.stages.equip import equip, equip_folders, estimate
 from asr_analogy.stages.evaluate import evaluate
 from asr_analogy.stages.geometry import DOMAIN, VECTOR, compare, geometry
-from asr_analogy.stages.merge import equip_folders, estimate, merge
+from asr_analogy.stages.merge import merge
 from asr_analogy.stages.report import report
 from asr_analogy.stages.saving import save_copy, save_folders, save_from, save_run
 from asr_analogy.stages.train import train
@@ -103,7 +104,9 @@ def test_a_stored_vector_gives_the_same_merged_model(finished: Path, store: Stor
     assert systems(recipe) == ["base", C, "merged"]
     assert [step.done for step in estimate(recipe, place)] == [False]
     train(recipe, place)
-    merge(recipe, place)
+    with pytest.raises(RecipeError, match="call equip"):
+        merge(recipe, place)
+    equip(recipe, place)
     assert sorted(path.name for path in (place.root / "models").iterdir()) == [C, "merged"]
     ours, theirs = (weights(root / "models" / "merged") for root in (place.root, finished / "run"))
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -115,14 +118,14 @@ def test_a_stored_vector_gives_the_same_merged_model(finished: Path, store: Stor
     assert found["geometry"]["vectors"] == [DOMAIN, VECTOR]
     save_copy(store, "coarse", "ready", "int4")
     with pytest.raises(RecipeError, match=r"made from other inputs \(vector"):
-        merge(recipe.model_copy(update={"general": recipe.general.model_copy(update={"vector": "coarse"})}), place)
+        equip(recipe.model_copy(update={"general": recipe.general.model_copy(update={"vector": "coarse"})}), place)
 
 
 def test_a_vector_that_is_not_there(finished: Path, store: Store, tmp_path: Path) -> None:
     recipe, place = only_domain(finished, tmp_path / "short")
     train(recipe, place)
     with pytest.raises(MissingError, match="ready: no such vector"):
-        merge(recipe, place)
+        equip(recipe, place)
 
 
 def test_another_base_is_refused(finished: Path, store: Store, tmp_path: Path) -> None:
@@ -135,7 +138,7 @@ def test_another_base_is_refused(finished: Path, store: Store, tmp_path: Path) -
     recipe, place = only_domain(tmp_path, tmp_path / "short")
     train(recipe, place)
     with pytest.raises(RecipeError, match=f"made for the base base, not for {recipe.base}: tensor '{name}' differs"):
-        merge(recipe, place)
+        equip(recipe, place)
     assert not (place.root / "models" / "merged").exists()
     with pytest.raises(RecipeError, match="says that it was fine-tuned from another folder"):
         equip_folders(place.root / "models" / C, ["ready"], 0.5, tmp_path / "out")
