@@ -1,7 +1,8 @@
 """Which word of a hypothesis stands for which word of its reference."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, cast
+from functools import lru_cache
+from typing import Any, Literal, cast
 
 import jiwer
 
@@ -18,10 +19,15 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> Iterator[Step]
         for place in range(len(hypothesis)):
             yield "insert", len(reference), place
         return
-    chunks = jiwer.process_words(" ".join(reference), " ".join(hypothesis)).alignments[0]
-    for chunk in chunks:
+    for chunk in _chunks(" ".join(reference), " ".join(hypothesis)):
         kind = cast(Kind, chunk.type)
         length = max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
         along, across = kind != "insert", kind != "delete"
         for step in range(length):
             yield kind, chunk.ref_start_idx + step * along, chunk.hyp_start_idx + step * across
+
+
+@lru_cache(1 << 15)
+def _chunks(reference: str, hypothesis: str) -> Any:
+    """jiwer's stretches of like steps. One pair is asked for by several measures in turn, hence the cache."""
+    return jiwer.process_words(reference, hypothesis).alignments[0]

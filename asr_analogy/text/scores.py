@@ -27,8 +27,8 @@ LOOP = 4
 
 @dataclass(frozen=True)
 class Heard:
-    """What one system made of one test set; texts are normalised. `counts` and `groups` are of the rows with a transcript,
-    `found` and `all_groups` of all; groups are what the bootstrap draws, None where it draws utterances."""
+    """What one system made of one test set; texts are normalised. Texts, counts and `groups` are of the rows with a
+    transcript, `found` and `all_groups` of all; groups are what the bootstrap draws, None where it draws utterances."""
 
     references: list[str]
     hypotheses: list[str]
@@ -71,7 +71,7 @@ class Scorer:
                 f"{test}: {other} and {self.baseline} did not hear the same utterances; run eval with --force"
             )
         form = cache(self.form)  # every system is held against the same references
-        found = {name: self._hear(lines, form) for name, lines in rows.items()}
+        found = {name: self._hear(test, lines, form) for name, lines in rows.items()}
         heard = found[self.baseline]
         if not total(heard.words).words and not total(heard.misses).words:
             raise DataError(
@@ -83,7 +83,7 @@ class Scorer:
     def _names(self) -> list[str]:
         return [self.form(term) for term in self.terms or ()]
 
-    def _hear(self, rows: Sequence[Row], form: Callable[[str], str]) -> Heard:
+    def _hear(self, test: str, rows: Sequence[Row], form: Callable[[str], str]) -> Heard:
         lines = [row for row in rows if row["reference"].strip()]
         plain = [row["reference"] for row in lines], [row["hypothesis"] for row in lines]
         references, hypotheses = ([form(text) for text in side] for side in plain)
@@ -94,8 +94,8 @@ class Scorer:
             count_characters(references, hypotheses, raw),
             count_words(*plain, raw),
             self._find(rows, {row["id"]: pair for row, *pair in zip(lines, references, hypotheses, strict=True)}),
-            self._groups(lines),
-            self._groups(rows),
+            self._groups(test, lines),
+            self._groups(test, rows),
             [form(row["hypothesis"]) for row in rows if not row["reference"].strip()],
         )
 
@@ -108,8 +108,9 @@ class Scorer:
         terms = each_term_counts([one for one, _ in pairs], [other for _, other in pairs], self._names, raw)
         return [one if words else other for words, one, other in zip(listed, keywords, terms, strict=True)]
 
-    def _groups(self, rows: Sequence[Row]) -> list[str] | None:
-        return [row["speaker"] or row["id"] for row in rows] if self.group == "speaker" else None
+    def _groups(self, test: str, rows: Sequence[Row]) -> list[str] | None:
+        """A speaker is the same in several test sets; an utterance of nobody known is a group of its own."""
+        return [row["speaker"] or f"{test}/{row['id']}" for row in rows] if self.group == "speaker" else None
 
     def main(self, heard: Heard) -> list[Counts]:
         """The counts whose rate is the one to look at in this language."""

@@ -5,7 +5,7 @@ from typing import Any
 
 TITLES = {
     "base": "base",
-    "prompted": "prompted  base, told the domain's terms",
+    "prompted": "prompted  base with the terms",
     "general-real": "B  general-real",
     "domain-synthetic": "C  domain-synthetic (baseline)",
     "average": "average  mean of B and C",

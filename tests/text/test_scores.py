@@ -212,6 +212,15 @@ def test_speakers_are_drawn_whole() -> None:
     assert pooled["domains"]["systems"]["merged"]["recall_difference"] == 0.0
 
 
+def test_utterances_of_nobody_known_are_groups_of_their_own() -> None:
+    """Also over two sets whose ids are the same."""
+    listed = ["cat", "dog"]
+    sets = {f"domain-test-{n}": {C: lines(listed, ["cat", "pig"]), "merged": lines(listed, listed)} for n in "ab"}
+    scorer = Scorer(normaliser("en"), C, draws=200, group="speaker")
+    groups = [one.groups for test, rows in sets.items() for one in [scorer.hear(test, rows)[C]]]
+    assert len({name for part in groups for name in part or ()}) == 4
+
+
 def test_nothing_to_score_and_rows_that_do_not_match() -> None:
     for listed in (["...", "?!"], [["!"], ["..."]], ["", ""]):
         with pytest.raises(
