@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from asr_analogy.asr.audition import Audition, replace_weights
 from asr_analogy.asr.entropy import entropy
-from asr_analogy.asr.family import ready
+from asr_analogy.asr.family import open_recogniser, ready
 from asr_analogy.errors import DataError, GateError, RecipeError
 from asr_analogy.recipe import Merge, Recipe
 from asr_analogy.speech.corpus import Corpus, read_corpus
@@ -166,6 +166,27 @@ def test_leave_one_out_hears_what_the_arms_of_each_domain_did_not(trained: Path,
             assert torch.allclose(tensors[name], a[name] + 0.5 * (plus[name] - minus[name]), atol=1e-6)
     merge(plan, place)
     assert (place.root / "models/merged/choice.json").is_file()
+
+
+def test_the_arms_of_a_domain_never_hear_what_is_held_out_of_it(
+    trained: Path, place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, heard = recipe(trained / "base", "leave-one-out", TWO), set[tuple[int, ...]]()
+    recogniser = open_recogniser(trained / "base", "en", weights=False)
+    batch = type(recogniser).batch
+
+    def listening(self: Any, clips: Any, labels: Any) -> Any:
+        heard.update(tuple(label) for label in labels)
+        return batch(self, clips, labels)
+
+    monkeypatch.setattr(type(recogniser), "batch", listening)
+    rows = read_corpus(place.root / "prepared" / B)
+    for domain in domains(plan):
+        heard.clear()
+        train(plan, place, [domain.arm(B)], force=True)
+        ids = held_out(rows, domain)
+        kept = {tuple(recogniser.label(row.text)) for row in rows if domain.holds(row) and row.id not in ids}
+        assert heard and heard <= kept
 
 
 @pytest.mark.parametrize("scale", ["metagpt", "shrinkage"])
