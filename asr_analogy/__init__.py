@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from asr_analogy.stages.prepare import prepare
     from asr_analogy.stages.report import report
     from asr_analogy.stages.train import train
+    from asr_analogy.stages.transcribe import transcribe
     from asr_analogy.vectors.task_vector import TaskVector
     from asr_analogy.workspace import Workspace
 
@@ -33,6 +34,7 @@ _HOMES = {
     "prepare": "stages.prepare",
     "report": "stages.report",
     "train": "stages.train",
+    "transcribe": "stages.transcribe",
 }
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "prepare",
     "report",
     "train",
+    "transcribe",
 ]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr_analogy.cli_vectors import vectors
-from asr_analogy.errors import AnalogyError, Interrupted, RecipeError
+from asr_analogy.errors import AnalogyError, DataError, Interrupted, RecipeError
 
 if TYPE_CHECKING:
     from asr_analogy.recipe import Recipe
@@ -56,14 +56,16 @@ def _stage(
     from asr_analogy.workspace import Workspace, follower, processes
 
     _logging(verbose)
-    if processes() > 1 and list(names) != ["train"]:
-        raise RecipeError("several processes can only train: give the launcher the command train, with --arm if wanted")
+    if processes() > 1 and list(names) not in (["train"], ["eval"]):
+        raise RecipeError("several processes can only train or eval: give the launcher one of these commands")
+    if processes() > 1 and force and "eval" in names:
+        raise RecipeError("eval: --force goes with one process; give it to a call of its own")
     recipe = Recipe.load(path, overrides)
     workspace = Workspace(place or Path("runs") / recipe.name)
     if dry_run:
         _show_plan(recipe, workspace, as_json)
         return
-    with nullcontext() if join else workspace.locked():
+    with nullcontext() if join else workspace.locked(*only):  # arms may train side by side
         for name in names:
             _call(name, recipe, workspace, force, only)
     if "report" in names:
@@ -126,16 +128,25 @@ def _show_plan(recipe: "Recipe", workspace: "Workspace", as_json: bool) -> None:
 
 
 def _show_report(workspace: "Workspace", as_json: bool) -> None:
-    from asr_analogy.stages.report import HEADINGS, files, rows, title
+    from asr_analogy.stages.report import files
 
     found = json.loads(files(workspace)[0].read_text())
     if as_json:
         print(json.dumps(found))
         return
-    for name, test in found["tests"].items():
-        _show_table(title(name, test), HEADINGS, rows(test))
-    print(found["verdict"])
+    _show_scores(found)
     print(f"report: {files(workspace)[1]}")
+
+
+def _show_scores(found: dict[str, Any]) -> None:
+    """The tables of all test sets, and the verdict."""
+    from asr_analogy.text.tables import across, headings, notes, rows, title
+    from asr_analogy.text.verdict import verdict
+
+    for name, test in found["tests"].items():
+        _show_table(title(name, test), headings(test), rows(test))
+        print("\n".join([*notes(test), ""]))
+    print("\n".join([*across(found), verdict(found)]))
 
 
 def _show_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -312,6 +323,41 @@ def merge(
     print(json.dumps({"out": str(out), "scale": scale}) if as_json else f"merged: {out}")
 
 
+@app.command(help="Transcribe sound files with a model: text per file, or JSON lines with times.")
+def transcribe(
+    model: Annotated[str, typer.Argument(help="model folder (e.g. runs/NAME/models/merged) or hub id")],
+    files: Annotated[list[Path], typer.Argument(help="sound files, folders of them, or JSON-lines manifests")],
+    language: Annotated[str | None, typer.Option(help="language that is spoken  [default: the model's own]")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="clips decoded together")] = 32,
+    beams: Annotated[int, typer.Option(min=1, help="hypotheses kept; 1 takes the likeliest token every time")] = 1,
+    out: Annotated[Path | None, typer.Option(help="write a .jsonl, or the .txt, .srt or .vtt of one recording")] = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    from asr_analogy.stages.transcribe import check_out, write
+    from asr_analogy.stages.transcribe import transcribe as hear
+
+    _logging(verbose)
+    if out is not None:
+        check_out(out)
+    found, failed, count = [], [], 0
+    for heard in hear(model, files, language, batch, beams):
+        count += 1
+        if heard.error is not None:
+            failed.append(heard.error)
+            print(f"asr-analogy: {heard.error}", file=sys.stderr)
+        if out is not None:
+            found.append(heard)
+        elif as_json:
+            print(json.dumps(heard.row(), ensure_ascii=False), flush=True)
+        elif heard.error is None:
+            print(f"{heard.file}\t{heard.text}", flush=True)
+    if out is not None:
+        write(out, found)
+    if failed:
+        raise DataError(f"{len(failed)} of {count} files could not be transcribed, the first: {failed[0]}")
+
+
 @app.command(help="Say what this machine is, what is installed, and which bases fit on it.")
 def doctor(as_json: AsJson = False) -> None:
     from asr_analogy.stages.doctor import HEADINGS, facts, rows, title
@@ -325,7 +371,61 @@ def doctor(as_json: AsJson = False) -> None:
     _show_table(title(), HEADINGS, rows(found))
 
 
-_verb("eval", ["eval"], "Transcribe the test sets with base, B, C, merged (and the oracle), then score.")
+@app.command(
+    "eval",
+    help="Transcribe and score: a recipe's test sets with base, B, C, merged (and the oracle), or any test set with any "
+    "models, given as --test, --model, --model, --out.",
+)
+def evaluate(
+    recipe: Annotated[Path | None, typer.Argument(help="recipe (YAML); leave out to judge any models")] = None,
+    test: Annotated[Path | None, typer.Option(help='models: manifest, JSON lines with "audio" and "text" or "keywords"')] = None,
+    model: Annotated[list[str], typer.Option(help="models: folder or hub id; the first is the baseline of every difference")] = [],
+    out: Annotated[Path | None, typer.Option(help="models: the folder to write")] = None,
+    language: Annotated[str | None, typer.Option(help="models: language of the speech  [default: en]")] = None,
+    set_: Overrides = [], workspace: Place = None, force: Force = False, dry_run: DryRun = False, as_json: AsJson = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    needed = {"--test": test, "--model": model or None, "--out": out}
+    if recipe is not None:
+        given = next((name for name, value in {**needed, "--language": language}.items() if value is not None), None)
+        if given:
+            raise RecipeError(f"eval: {given} judges models without a recipe; leave the recipe or {given} out")
+        _stage(["eval"], recipe, set_, workspace, force, dry_run, as_json, verbose)
+        return
+    missing = next((name for name, value in needed.items() if value is None), None)
+    if missing:
+        raise RecipeError(f"eval: {missing} is missing; give a recipe, or all of --test, --model and --out")
+    if workspace:
+        raise RecipeError("eval: --workspace goes with a recipe; models are judged in --out")
+    assert test and out
+    _logging(verbose)
+    _judge_models(test, model, out, language or "en", set_, force, dry_run, as_json)
+
+
+def _judge_models(
+    test: Path, models: Sequence[str], out: Path, language: str, overrides: Sequence[str], force: bool, dry_run: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    from asr_analogy.recipe import Evaluate, Source
+    from asr_analogy.stages.evaluate import evaluate_models
+    from asr_analogy.stages.prepare import prepare_test
+    from asr_analogy.workspace import Workspace
+
+    options, place = Evaluate.given(overrides), Workspace(out)
+    if (out / "models").exists():
+        raise RecipeError(
+            f"--out {out}: is the workspace of a recipe, whose scores would be replaced; give another folder"
+        )
+    if dry_run:
+        print(f"would transcribe {test} with {', '.join(models)} and write {out}")
+        return
+    with place.locked():
+        prepare_test(Source(manifest=(test,)), place, force)
+        found = evaluate_models(models, place, language, options, force=force)
+    if as_json:
+        print(json.dumps(found))
+        return
+    _show_scores(found)
+    print(f"scores: {out / 'scores' / 'scores.json'}")
 
 
 @app.command(help="Show the tables and write report.html, report.md and report.json; of several runs, compare them.")

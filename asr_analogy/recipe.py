@@ -4,13 +4,23 @@ The same names hold in YAML, in `--set a.b=c` and in Python (`Recipe.load(path, 
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from asr_analogy.errors import MissingError, RecipeError
 
@@ -79,6 +89,22 @@ class Source(Options):
         return self
 
 
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+def _how_many(value: Any) -> str:
+    """Several sources are a mapping of names, none of which is a key of a source, to mappings."""
+    if not isinstance(value, dict) or not value or not value.keys().isdisjoint(Source.model_fields):
+        return "[one]"
+    return "[several]" if all(isinstance(one, dict | Source) for one in value.values()) else "[one]"
+
+
+Sources = Annotated[
+    Annotated[Source, Tag("[one]")] | Annotated[dict[Name, Source], Tag("[several]")], Discriminator(_how_many)
+]
+"""One source, or several by name."""
+
+
 class General(Options):
     """Where real speech exists: the arms general-synthetic (A) and general-real (B) are paired on its sentences."""
 
@@ -88,7 +114,9 @@ class General(Options):
         None,
         description="a stored Synthetic2Real vector (name or folder) instead of A and B; real and text are not used",
     )
-    test: Source | None = Field(None, description="general test set, to see what adaptation makes the model forget")
+    test: Sources | None = Field(
+        None, description="general test set (or several, NAME: source), to see what adaptation makes the model forget"
+    )
 
     @model_validator(mode="after")
     def _real_or_vector(self) -> "General":
@@ -103,7 +131,7 @@ class Domain(Options):
     text: OneOrMore = Field(
         description="domain text: files, folders or globs of txt, md, jsonl, csv, docx, pdf; one path or a list"
     )
-    test: Source = Field(description="domain test set")
+    test: Sources = Field(description="domain test set, or several, NAME: source")
     real: Source | None = Field(None, description="real domain training speech, if any: trains the oracle arm")
 
 
@@ -196,6 +224,12 @@ class Train(Options):
         None,
         description="save the mean of the weights at so many points, a 20th of the steps apart, or their moving average",
     )
+    patience: int | None = Field(
+        None,
+        gt=0,
+        description="stop after so many looks, a 20th of the steps apart, without a lower loss on utterances kept out of "
+        "the arm's own corpus, and save the weights that did best; all steps if not given",
+    )
     seeds: Annotated[list[int], Field(min_length=2)] | None = Field(
         None, description="train each arm once per seed and save the mean of the weights"
     )
@@ -212,6 +246,12 @@ class Train(Options):
         5.0, ge=0, description="minutes between checkpoints; 0 writes one after every step"
     )
 
+    @model_validator(mode="after")
+    def _one_choice(self) -> "Train":
+        if self.average is not None and self.patience is not None:
+            raise ValueError("average and patience each choose the weights that are saved; leave one out")
+        return self
+
     @property
     def clips(self) -> int:
         """Utterances per forward pass, once `batch: auto` is settled."""
@@ -223,6 +263,22 @@ class Train(Options):
         """Arms beside those of the analogy: rivals that `mix` and `start_from` ask for, in the order of training."""
         mixed = ["general-mixed"] if self.start_from == "general-mixed" else []
         return [*(["joint"] if self.mix else []), *mixed, *(["continued"] if self.start_from else [])]
+
+
+Group = TypeVar("Group", bound=Options)
+
+
+def _given(group: type[Group], name: str, what: str, overrides: Sequence[str]) -> Group:
+    """One group of options without a recipe, from `name.key=value`. Raises RecipeError listing every fault."""
+    data: dict[str, Any] = {name: {}}
+    for override in overrides:
+        if not override.startswith(f"{name}."):
+            raise RecipeError(f"--set {override}: {what} takes {name}.key=value only")
+        _assign(data, override)
+    try:
+        return group.model_validate(data[name])
+    except ValidationError as error:
+        raise RecipeError(f"{name}: {faults(error, group)}") from error
 
 
 SPARSE = ("ties", "dare", "dare-ties", "breadcrumbs", "della")
@@ -262,24 +318,30 @@ class Merge(Options):
     @classmethod
     def given(cls, overrides: Sequence[str]) -> "Merge":
         """The options of a merge by folders from `merge.key=value`. Raises RecipeError listing every fault."""
-        data: dict[str, Any] = {"merge": {}}
-        for override in overrides:
-            if not override.startswith("merge."):
-                raise RecipeError(f"--set {override}: a merge of folders takes merge.key=value only")
-            _assign(data, override)
-        try:
-            return cls.model_validate(data["merge"])
-        except ValidationError as error:
-            raise RecipeError(f"merge: {faults(error, cls)}") from error
+        return _given(cls, "merge", "a merge of folders", overrides)
 
 
 class Evaluate(Options):
     batch: int = Field(32, gt=0, description="utterances decoded together")
+    beams: int = Field(1, gt=0, description="hypotheses kept while decoding; 1 takes the likeliest token every time")
     draws: int = Field(10_000, gt=0, description="bootstrap draws of every interval")
     group: Literal["utterance", "speaker"] = Field("utterance", description="what the bootstrap draws")
+    baselines: list[Literal["average", "addition", "prompted"]] = Field(
+        [],
+        description="further systems in the table: average (mean of B and C), addition (B + C - base, task addition), "
+        "prompted (the base, told the domain's most frequent terms; Whisper)",
+    )
+    spellings: Path | None = Field(
+        None, description="YAML or TSV: written forms and the form that scores take for them, on both sides"
+    )
 
-
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    @classmethod
+    def given(cls, overrides: Sequence[str]) -> "Evaluate":
+        """The options of an evaluation of model folders from `evaluate.key=value`. Raises RecipeError for every fault."""
+        found = _given(cls, "evaluate", "an evaluation of model folders", overrides)
+        if found.baselines:
+            raise RecipeError("evaluate.baselines: goes with a recipe, whose arms they are made of; leave it out")
+        return found
 
 
 class Recipe(Options):
@@ -307,13 +369,19 @@ class Recipe(Options):
         real = self.general.real
         if real and not self.general.vector and real.simulate and not (real.text or self.general.text):
             raise ValueError("general.real is simulated and needs sentences: give general.text")
-        for key, source in {
-            "domain.test": self.domain.test,
-            "domain.real": self.domain.real,
-            "general.test": self.general.test,
-        }.items():
+        given = {"domain.test": self.domain.test, "domain.real": self.domain.real, "general.test": self.general.test}
+        for key, source in _each(given):
             if source is not None and source.simulate and source.text is None:
                 raise ValueError(f"{key} is simulated and needs sentences: give {key}.text")
+        return self
+
+    @model_validator(mode="after")
+    def _baselines(self) -> "Recipe":
+        name = next((one for one in self.evaluate.baselines if one != "prompted"), None)
+        if name and self.general.vector:
+            raise ValueError(
+                f"evaluate.baselines: {name} needs general-real, which general.vector leaves out; take {name} out"
+            )
         return self
 
     @classmethod
@@ -329,6 +397,15 @@ class Recipe(Options):
             return cls.model_validate(data)
         except ValidationError as error:
             raise RecipeError(f"{path}: {faults(error, cls)}") from error
+
+
+def _each(given: Mapping[str, Source | dict[str, Source] | None]) -> Iterator[tuple[str, Source | None]]:
+    """Every source with its key, those of several with their name in it."""
+    for key, value in given.items():
+        if isinstance(value, dict):
+            yield from ((f"{key}.{name}", source) for name, source in value.items())
+        else:
+            yield key, value
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -400,7 +477,14 @@ def _fault(fault: Any, place: Sequence[str], model: type[BaseModel]) -> str:
 
 def _keys_at(place: Sequence[str], model: type[BaseModel]) -> list[str]:
     for part in place:
-        annotation = model.model_fields[part].annotation
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        model = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+        if part in model.model_fields:  # not what tells members of a union apart, nor the name of one of several
+            model = next(_models(model.model_fields[part].annotation))
     return list(model.model_fields)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The groups of options in an annotation, from left to right."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in getattr(annotation, "__args__", ()):
+        yield from _models(part)

@@ -31,6 +31,8 @@ MARKER = "inputs.json"
 """Stands in an unfinished folder and says what it is made from."""
 MEASURED = "measured.json"
 """Times and sizes that a stage leaves for run.json; no part of the content, since they differ from run to run."""
+COST = "cost.json"
+"""What making a folder took, kept beside the files; no part of the content either."""
 PACKAGES = ("asr-analogy", "torch", "transformers", "datasets", "accelerate", "numpy", "jiwer", "espeakng-loader")
 
 
@@ -48,17 +50,34 @@ class Workspace:
         return Folder(path, inputs, force)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the workspace for this process; raises ResourceError if another process holds it."""
+    def locked(self, *parts: str) -> Iterator[None]:
+        """Hold the workspace for this process, or only `parts` of it beside processes that hold others.
+
+        Raises ResourceError if another process holds it.
+        """
         if follower():  # the first process holds it for all
             yield
             return
+        with contextlib.ExitStack() as held:
+            held.enter_context(self._lock("", alone=not parts))
+            for part in sorted(parts):
+                held.enter_context(self._lock(f"-{part}"))
+            yield
+
+    @contextlib.contextmanager
+    def turn(self, part: str) -> Iterator[None]:
+        """Hold a part of the workspace that several processes need one after another; waits for the others."""
+        with self._lock(f"-{part}", wait=True):
+            yield
+
+    @contextlib.contextmanager
+    def _lock(self, name: str, alone: bool = True, wait: bool = False) -> Iterator[None]:
         with disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            handle = (self.root / ".lock").open("a+")
+            handle = (self.root / f".lock{name}").open("a+")
         with handle:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError as error:
                 raise ResourceError(
                     f"{self.root}: another run (process {_owner(handle)}) is working here; wait for it or use --workspace"
@@ -152,7 +171,7 @@ class Folder:
     def publish(self, started: float) -> None:
         """Make the hidden folder the finished one; `started` is when the work on it began, in seconds as time.time()."""
         self._clear()
-        ours = (self.partial / MARKER, self.partial / RECORD, self.partial / MEASURED)
+        ours = tuple(self.partial / name for name in (MARKER, RECORD, MEASURED, COST))
         made = [file for file in _files(self.partial) if file not in ours]
         files = {file.relative_to(self.partial).as_posix(): digest(file) for file in made}
         record = {
@@ -205,6 +224,11 @@ class Folder:
 def processes() -> int:
     """How many processes a launcher (torchrun, accelerate) started on this command; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE") or 1)
+
+
+def local_rank() -> int:
+    """Number of this process among those that a launcher started on this machine."""
+    return int(os.environ.get("LOCAL_RANK") or 0)
 
 
 def follower() -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from asr_analogy.asr.family import ready
 from asr_analogy.asr.folder import anatomy, copy_settings
+from asr_analogy.asr.listening import transcribe
 from asr_analogy.speech.corpus import read_corpus
 from asr_analogy.text.scoring import count_words, total
 from asr_analogy.vectors.difference import Difference
@@ -31,11 +32,9 @@ def wer(folder: Path, corpus: Path, limit: int | None) -> tuple[float, int]:
     """Corpus WER in % on an even choice of `limit` utterances, and how many words they hold."""
     everything = list(read_corpus(corpus))
     step = max(1, len(everything) // (limit or len(everything)))
-    utterances = sorted(everything[::step][:limit], key=lambda utterance: utterance.duration)
+    utterances = everything[::step][:limit]
     recogniser = ready(folder, "en")
-    texts: list[str] = []
-    for start in range(0, len(utterances), BATCH):
-        texts += recogniser.transcribe([utterance.samples() for utterance in utterances[start : start + BATCH]])
+    texts = transcribe(recogniser, utterances, BATCH)
     counts = total(count_words([utterance.text for utterance in utterances], texts))
     return counts.rate, counts.words
 

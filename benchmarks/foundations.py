@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from asr_analogy.asr.family import ready
+from asr_analogy.asr.listening import transcribe
 from asr_analogy.recipe import Source
 from asr_analogy.speech.sources import rows
 from asr_analogy.text.scoring import NORMALISER, bootstrap, count_words, total
@@ -43,10 +44,7 @@ def main() -> None:
         sets["librispeech test-other"] = human(options.data / "human/librispeech/manifest.jsonl", "test-other")
     recogniser = ready(options.model, "en")
     for name, clips in sets.items():
-        clips = sorted(clips, key=lambda clip: len(clip[0]))
-        texts: list[str] = []
-        for start in range(0, len(clips), 16):
-            texts += recogniser.transcribe([samples for samples, _ in clips[start : start + 16]])
+        texts = transcribe(recogniser, [samples for samples, _ in clips], 16)
         counts = count_words([text for _, text in clips], texts)
         interval = bootstrap(counts)
         row = {"set": name, "utterances": len(clips), "words": total(counts).words, "wer": round(total(counts).rate, 2)}

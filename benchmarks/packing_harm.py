@@ -19,6 +19,7 @@ from accelerate.utils import set_seed
 from asr_analogy.asr.family import open_recogniser, ready
 from asr_analogy.asr.fitting import fit
 from asr_analogy.asr.folder import save
+from asr_analogy.asr.listening import transcribe
 from asr_analogy.asr.packing import planned
 from asr_analogy.recipe import Train
 from asr_analogy.speech.corpus import Corpus, read_corpus
@@ -39,13 +40,7 @@ def score(base: Path, corpus: Corpus, test: Path, options: Train, seed: int) -> 
         save(recogniser, out, base)
         trained = ready(out, "en")
     rows = read_corpus(test)
-    order = sorted(range(len(rows)), key=lambda number: rows[number].duration)
-    said = [""] * len(rows)
-    for start in range(0, len(order), 32):
-        part = order[start : start + 32]
-        for number, text in zip(part, trained.transcribe([rows[number].samples() for number in part]), strict=True):
-            said[number] = text
-    return count_words([row.text for row in rows], said), took
+    return count_words([row.text for row in rows], transcribe(trained, rows, 32)), took
 
 
 def main() -> None:

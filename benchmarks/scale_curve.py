@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from asr_analogy.asr.family import ready
+from asr_analogy.asr.listening import transcribe
 from asr_analogy.speech.corpus import read_corpus
 from asr_analogy.stages.merge import merge_folders
 from asr_analogy.text.scoring import count_words, total
@@ -20,10 +21,8 @@ from asr_analogy.text.scoring import count_words, total
 
 def wer(folder: Path, corpus: Path, batch: int = 32) -> float:
     recogniser = ready(folder, "en")
-    utterances = sorted(read_corpus(corpus), key=lambda utterance: utterance.duration)
-    texts: list[str] = []
-    for start in range(0, len(utterances), batch):
-        texts += recogniser.transcribe([utterance.samples() for utterance in utterances[start : start + batch]])
+    utterances = read_corpus(corpus)
+    texts = transcribe(recogniser, utterances, batch)
     return round(total(count_words([utterance.text for utterance in utterances], texts)).rate, 2)
 
 

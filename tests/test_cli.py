@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from asr_analogy.speech.corpus import read_corpus
 from asr_analogy.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
@@ -114,6 +115,61 @@ def test_a_stage_without_what_it_needs_says_what_to_run(tmp_path: Path) -> None:
     for stage in ("train", "merge", "eval", "report"):
         done = call(stage, RECIPE, "--workspace", tmp_path / stage, *TINY, code=3)
         assert "run the stage that makes it first" in error_line(done)
+
+
+def test_eval_of_any_models(finished: Path, tmp_path: Path) -> None:
+    rows = read_corpus(finished / "prepared/domain-test")
+    lines = [{"audio": f"{row.id}.flac", "text": row.text, "speaker": row.speaker} for row in rows[:3]]
+    lines += [{"audio": f"{row.id}.flac", "keywords": row.text.split()[:2]} for row in rows[3:]]
+    for row in rows:
+        (tmp_path / f"{row.id}.flac").write_bytes(row.flac)
+    manifest, out = tmp_path / "test.jsonl", tmp_path / "out"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    models = ["--model", finished / "models/domain-synthetic", "--model", finished / "models/merged"]
+    command = ["eval", "--test", manifest, *models, "--out", out]
+    assert "would transcribe" in call(*command, "--dry-run").stdout and not out.exists()
+    done = call(*command, "--set", "evaluate.draws=200")
+    assert "test: 6 utterances" in done.stdout and "6 keywords" in done.stdout and "normaliser en-2" in done.stdout
+    assert "merged" in done.stdout and "on this test set" in done.stdout
+    done = call(*command, "--set", "evaluate.draws=200", "--json")
+    found = json.loads(done.stdout)
+    assert "eval: scores are there" in done.stderr and found["tests"]["test"]["systems"]["merged"]["terms"]["said"] == 6
+    hypotheses = (out / "hypotheses/test/merged/hypotheses.jsonl").read_text().splitlines()
+    kept = {row["id"]: row["hypothesis"] for row in map(json.loads, hypotheses)}
+    ours = (finished / "hypotheses/domain-test/merged/hypotheses.jsonl").read_text().splitlines()
+    assert kept == {row["id"]: row["hypothesis"] for row in map(json.loads, ours)}
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines[:2]))
+    assert "made from other inputs" in error_line(call(*command, code=2))
+
+
+def test_eval_without_a_recipe_says_what_is_wrong(finished: Path, tmp_path: Path) -> None:
+    model, empty = finished / "models/merged", tmp_path / "empty.jsonl"
+    empty.write_text("")
+    given = {"--test": empty, "--model": model, "--out": tmp_path / "out"}
+
+    def fault(code: int, *more: object, **changed: object) -> str:
+        parts = given | {f"--{name}": value for name, value in changed.items()}
+        arguments = [part for name, value in parts.items() if value is not None for part in (name, value)]
+        return error_line(call("eval", *more, *arguments, code=code))
+
+    assert "empty.jsonl: no utterance there" in fault(3)
+    assert "none.jsonl: no such file" in fault(4, test=tmp_path / "none.jsonl")
+    assert "--model is missing; give a recipe, or all of" in fault(2, model=None)
+    assert "--test judges models without a recipe" in fault(2, RECIPE)
+    assert "--set merge.scale=1: an evaluation of model folders takes evaluate.key=value only" in fault(
+        2, "--set", "merge.scale=1"
+    )
+    assert "baselines: goes with a recipe" in fault(2, "--set", "evaluate.baselines=[average]")
+    assert "is the workspace of a recipe" in fault(2, out=finished)
+    assert "--workspace goes with a recipe" in fault(2, "--workspace", tmp_path / "w")
+    bad = tmp_path / "bad.jsonl"
+    for line, message in (
+        ('{"audio": "a.wav", "keywords": "lien"}', '"keywords" is .lien.; write a list of texts'),
+        ('{"audio": "a.wav", "text": NaN}', "test: none of 1 utterances is usable; the first: neither"),
+        ("{", "bad.jsonl:1: not a JSON object"),
+    ):
+        bad.write_text(line + "\n")
+        assert re.search(message, fault(3, test=bad))
 
 
 def test_merge_of_folders(finished: Path, tmp_path: Path) -> None:
@@ -236,3 +292,14 @@ def test_two_runs_in_one_workspace(tmp_path: Path) -> None:
 def test_shipped_files_are_found_from_any_folder(tmp_path: Path) -> None:
     done = call("run", RECIPE, *TINY, "--dry-run", cwd=tmp_path)
     assert "prepared/general-real" in done.stdout
+
+
+def test_arms_train_side_by_side(tmp_path: Path) -> None:
+    call("prepare", RECIPE, "--workspace", tmp_path / "w", *TINY)
+    with Workspace(tmp_path / "w").locked("general-real"):  # another process trains it
+        done = call("train", RECIPE, "--workspace", tmp_path / "w", *TINY, "--arm", "domain-synthetic")
+        assert "domain-synthetic, " in done.stderr
+        assert "another run" in error_line(
+            call("train", RECIPE, "--workspace", tmp_path / "w", *TINY, "--arm", "general-real", code=5)
+        )
+    assert (tmp_path / "w/models/domain-synthetic/model.safetensors").is_file()

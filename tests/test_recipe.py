@@ -9,6 +9,7 @@ import yaml
 
 from asr_analogy.errors import MissingError, RecipeError
 from asr_analogy.recipe import Recipe, Source, shipped
+from asr_analogy.speech.corpora import test_sets as sets
 
 GOOD: dict[str, Any] = {
     "name": "trial",
@@ -187,3 +188,31 @@ def test_shipped_prefers_what_stands_here(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "tts" / "espeak.yaml").write_text("")
     assert shipped("tts/espeak.yaml") == Path("tts/espeak.yaml")
     assert shipped("no/such.file") == Path("no/such.file")
+
+
+def test_several_test_sets_by_name(path: Path) -> None:
+    recipe = Recipe.load(
+        path, ["domain.test={court: {manifest: a}, board-2: {parquet: b}}", "general.test={x: {hub: h}}"]
+    )
+    assert recipe.domain.test == {"court": Source(manifest="a"), "board-2": Source(parquet=Path("b"))}
+    assert list(sets(recipe)) == ["domain-test-court", "domain-test-board-2", "general-test-x"]
+    assert list(sets(Recipe.load(path))) == ["domain-test"]
+    assert Recipe.load(path, ["domain.test={court: {manifest: a}}"]).model_dump()["domain"]["test"]["court"]["split"]
+    for override, message in (
+        ("domain.test={court: {manifest: a, parquet: b}}", "domain.test.court: give exactly one of"),
+        ("domain.test={court: {manfest: a}}", "domain.test.court.manfest: unknown key; did you mean manifest"),
+        ("domain.test={manfest: a}", "domain.test.manfest: unknown key; did you mean manifest"),
+        ("domain.test={a/b: {manifest: a}}", "domain.test.a/b"),
+        ("domain.test={court: 5}", "domain.test.court: unknown key; known here: hub"),
+        ("domain.test={}", "domain.test: give exactly one of"),
+        ("domain.test=5", "domain.test: "),
+        ("domain.test={court: {simulate: office, voices: v}}", "domain.test.court is simulated and needs sentences: give domain.test.court.text"),
+    ):  # fmt: skip
+        assert re.search(message, fault(path, override)), (override, fault(path, override))
+
+
+def test_baselines_on_request(path: Path) -> None:
+    assert Recipe.load(path, ["evaluate.baselines=[average, addition]"]).evaluate.baselines == ["average", "addition"]
+    assert "'average', 'addition' or 'prompted'" in fault(path, "evaluate.baselines=[mean]")
+    message = fault(path, "evaluate.baselines=[addition]", "general={vector: v}")
+    assert "evaluate.baselines: addition needs general-real, which general.vector leaves out" in message

@@ -283,3 +283,14 @@ def test_digest_of_a_folder_sees_names_and_contents(tmp_path: Path) -> None:
         (tmp_path / "f" / name).write_text(text)
         seen.add(digest(tmp_path / "f"))
     assert len(seen) == 3
+
+
+def test_parts_of_a_workspace_side_by_side(tmp_path: Path) -> None:
+    one, two = Workspace(tmp_path), Workspace(tmp_path)
+    with one.locked("general-real"), two.locked("general-synthetic", "domain-synthetic"):
+        with pytest.raises(ResourceError, match="another run"), Workspace(tmp_path).locked("general-real"):
+            pytest.fail("both hold the arm")
+        with pytest.raises(ResourceError, match="another run"), Workspace(tmp_path).locked():
+            pytest.fail("one holds an arm, another the whole")
+    with one.locked(), pytest.raises(ResourceError, match="another run"), two.locked("general-real"):
+        pytest.fail("one holds the whole, another an arm")

@@ -1,4 +1,4 @@
-"""Which utterances go together: seeded batches of like length for training, pieces of long clips for decoding."""
+"""Which utterances go together: seeded batches of like length for training."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from asr_analogy.errors import DataError
-from asr_analogy.speech.audio import SAMPLE_RATE
 
 POOL = 50
 """Batches whose utterances are sorted by length together; larger pools pad less and mix less."""
@@ -56,19 +55,3 @@ def padded(labels: Sequence[Sequence[int]]) -> torch.Tensor:
     for row, label in zip(table, labels, strict=True):
         row[: len(label)] = torch.tensor(label)
     return table
-
-
-def pieces(clip: np.ndarray, longest: float) -> list[np.ndarray]:
-    """Cut `clip` into pieces of at most `longest` seconds, each at the quietest 20 ms of its last third.
-
-    Joined, the pieces are the clip again, sample for sample.
-    """
-    window, frame = int(longest * SAMPLE_RATE), SAMPLE_RATE // 50
-    found = []
-    while len(clip) > window:
-        tail = clip[window * 2 // 3 : window]
-        energy = np.square(tail[: len(tail) // frame * frame]).reshape(-1, frame).sum(axis=1)
-        cut = window * 2 // 3 + int(energy.argmin()) * frame + frame // 2
-        found.append(clip[:cut])
-        clip = clip[cut:]
-    return [*found, clip]

@@ -7,6 +7,7 @@ it taken. What neither trains nor changes is not written: the base still has it.
 import hashlib
 import json
 import logging
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,12 @@ class State:
     step: int = 0
     metrics: list[dict[str, float]] = field(default_factory=list)
     average: Tensors = field(default_factory=dict)
+    best: Tensors = field(default_factory=dict)
+    """The weights that did best on held-out utterances."""
+    least: float = math.inf
+    """Their held-out loss."""
+    waited: int = 0
+    """Looks at the held-out loss since then."""
 
 
 def write(out: Path, model: Any, optimizer: Any, state: State, randoms: Sequence[Tensors]) -> None:
@@ -45,7 +52,7 @@ def write(out: Path, model: Any, optimizer: Any, state: State, randoms: Sequence
 
     A parameter that has had no gradient yet (of a layer that layer drop has skipped so far) has no moments to keep.
     """
-    tensors = {f"model.{name}": value for name, value in _changing(model).items()}
+    tensors = {f"model.{name}": value for name, value in changing(model).items()}
     numbers = set()
     for index, moments in enumerate(_moments(optimizer)):
         tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
@@ -53,8 +60,10 @@ def write(out: Path, model: Any, optimizer: Any, state: State, randoms: Sequence
     for rank, states in enumerate(randoms):
         tensors |= {f"random.{rank}.{name}": value for name, value in states.items()}
     tensors |= {f"average.{name}": value for name, value in state.average.items()}
+    tensors |= {f"best.{name}": value for name, value in state.best.items()}
     own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"step": str(state.step), "metrics": json.dumps(state.metrics), "numbers": json.dumps(sorted(numbers))}
+    metadata |= {"least": repr(state.least), "waited": str(state.waited)}
     part = out / (CHECKPOINT + ".part")
     with plain_errors():
         save_file(own, part, metadata | {"sha256": _digest(own, metadata)})
@@ -120,7 +129,7 @@ def _set_random_states(states: Tensors) -> None:
         torch.cuda.set_rng_state(states["cuda"])
 
 
-def _changing(model: Any) -> Tensors:
+def changing(model: Any) -> Tensors:
     """The parameters that train and the buffers of `model`."""
     found = {name: value for name, value in model.named_parameters() if value.requires_grad}
     return found | dict(model.named_buffers())
@@ -154,7 +163,7 @@ def _take(metadata: Mapping[str, str], tensors: Tensors, model: Any, optimizer: 
 
     weights = below("model.")
     with torch.no_grad():
-        for name, value in _changing(model).items():
+        for name, value in changing(model).items():
             value.copy_(weights[name])
     moments: dict[int, dict[str, Any]] = {}
     numbers = json.loads(metadata.get("numbers", "[]"))
@@ -164,8 +173,11 @@ def _take(metadata: Mapping[str, str], tensors: Tensors, model: Any, optimizer: 
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     _set_random_states(below(f"random.{rank}.") or below("random.0."))
     device = next(model.parameters()).device
-    average = {name: value.to(device) for name, value in below("average.").items()}
-    return State(int(metadata["step"]), json.loads(metadata["metrics"]), average)
+    average, best = (
+        {name: value.to(device) for name, value in below(prefix).items()} for prefix in ("average.", "best.")
+    )
+    least, waited = float(metadata.get("least", "inf")), int(metadata.get("waited", 0))
+    return State(int(metadata["step"]), json.loads(metadata["metrics"]), average, best, least, waited)
 
 
 def _digest(tensors: Tensors, metadata: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Wav2Vec2-Conformer with a CTC head: letter labels and frame-wise greedy decoding."""
+"""Wav2Vec2-Conformer with a CTC head: letter labels, decoding by the likeliest frames or prefixes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from transformers import Wav2Vec2ConformerForCTC
 
 from asr_analogy.asr.batching import padded
 from asr_analogy.asr.family import load_model, open_config, open_processor
+from asr_analogy.asr.prefixes import prefix_search
 from asr_analogy.errors import RecipeError
 from asr_analogy.speech.audio import SAMPLE_RATE
 from asr_analogy.text.spoken import letters
@@ -66,18 +67,28 @@ class ConformerRecogniser:
         inputs = extractor(list(clips), sampling_rate=SAMPLE_RATE, padding=True, return_tensors="pt")
         return {name: inputs[name] for name in ("input_values", "attention_mask") if name in inputs}
 
-    def transcribe(self, clips: Sequence[np.ndarray]) -> list[str]:
+    def transcribe(self, clips: Sequence[np.ndarray], beams: int = 1, prompt: Sequence[str] = ()) -> list[str]:
+        if prompt:
+            raise RecipeError("prompt: a CTC base takes no terms before the sound; leave the prompt out")
         if len(clips) > 1 and not self.processor.feature_extractor.return_attention_mask:
             # Without a mask the model hears the padding: a batch would change what it makes of a clip.
-            return [text for clip in clips for text in self.transcribe([clip])]
+            return [text for clip in clips for text in self.transcribe([clip], beams)]
         with torch.inference_mode():
             inputs = {name: value.to(self.model.device) for name, value in self._inputs(clips).items()}
-            tokens = self.model(**inputs).logits.argmax(dim=-1)
+            logits = self.model(**inputs).logits
+            frames = torch.full((len(logits),), logits.shape[1], device=logits.device)
             if "attention_mask" in inputs:
                 frames = self.model._get_feat_extract_output_lengths(inputs["attention_mask"].sum(dim=1))
-                behind = torch.arange(tokens.shape[1], device=tokens.device) >= frames[:, None]
-                tokens = tokens.masked_fill(behind, self.config.pad_token_id)
-        return [text.strip() for text in self.processor.batch_decode(tokens)]
+        if beams > 1:
+            scores = logits.float().log_softmax(dim=-1).cpu().numpy()
+            blank, ends = self.config.pad_token_id, frames.tolist()
+            found = [prefix_search(own[:end], blank, beams) for own, end in zip(scores, ends, strict=True)]
+            return [text.strip() for text in self.processor.tokenizer.batch_decode(found, group_tokens=False)]
+        tokens = logits.argmax(dim=-1)
+        behind = torch.arange(tokens.shape[1], device=tokens.device) >= frames[:, None]
+        return [
+            text.strip() for text in self.processor.batch_decode(tokens.masked_fill(behind, self.config.pad_token_id))
+        ]
 
 
 def _load(folder: Path) -> Any:

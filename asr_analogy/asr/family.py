@@ -16,6 +16,7 @@ from transformers import AutoConfig
 
 from asr_analogy.asr.hub import WEIGHTS, read_config
 from asr_analogy.errors import DataError
+from asr_analogy.workspace import local_rank
 
 UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 """What transformers raises on a folder that is damaged or of another kind."""
@@ -54,8 +55,11 @@ class Recogniser(Protocol):
         """Model inputs with padded labels (-100), from clips at 16 kHz, shapes (batch, ...)."""
         ...
 
-    def transcribe(self, clips: Sequence[np.ndarray]) -> list[str]:
-        """Greedy transcripts of clips of any length."""
+    def transcribe(self, clips: Sequence[np.ndarray], beams: int = 1, prompt: Sequence[str] = ()) -> list[str]:
+        """Transcripts of clips that are no longer than the window, decoded together; listening.py takes any clips.
+
+        1 beam is greedy. `prompt` holds terms to expect; raises RecipeError where the model takes none.
+        """
         ...
 
 
@@ -86,7 +90,9 @@ def ready(folder: Path, language: str) -> Recogniser:
     torch.set_flush_denormal(True)
     recogniser = open_recogniser(folder, language)
     recogniser.model.set_attn_implementation("sdpa")
-    recogniser.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    recogniser.model.eval().to(
+        f"cuda:{local_rank() % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+    )
     return recogniser
 
 

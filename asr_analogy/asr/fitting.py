@@ -22,6 +22,7 @@ from asr_analogy.asr.feeding import Batch, feed
 from asr_analogy.asr.optimizer import adamw, forget_activations
 from asr_analogy.asr.process import keep_freed_memory, repeatable, stop_signals
 from asr_analogy.asr.rates import freeze, groups, rate_at
+from asr_analogy.asr.stopping import Stopping
 from asr_analogy.asr.tracking import settings, tracked
 from asr_analogy.errors import DataError, Interrupted
 from asr_analogy.progress import progress
@@ -69,6 +70,7 @@ class Job:
     average: Average | None
     adapters: Any = None
     """peft's handle on the adapters, if there are any."""
+    stopping: Stopping | None = None
     meter: Meter = field(default_factory=Meter)
     saved: float = field(default_factory=time.monotonic)
 
@@ -88,6 +90,8 @@ class Job:
 
     def finish(self) -> None:
         """Leave the recogniser with the weights to keep: adapters merged, the mean taken; write what was measured."""
+        if self.stopping is not None:
+            self.stopping.apply()
         if self.adapters is not None:
             adapters.merge(self.adapters)
         if self.average is not None:
@@ -104,16 +108,20 @@ def fit(
     options: Train,
     out: Path,
     logs: Path | None = None,
+    held_out: Sequence[Utterance] = (),
 ) -> list[dict[str, float]]:
     """Fine-tune `recogniser` in place on `batches` of `utterances`; returns one line of metrics per step.
 
     Goes on from a checkpoint in `out`, on a CPU bit for bit as if it had never stopped (on a GPU up to the order in which
-    it adds). A tracker's files go to `logs`. Raises Interrupted on SIGINT or SIGTERM
+    it adds). A tracker's files go to `logs`. With `train.patience` the loss on `held_out` ends it and chooses the weights.
+    Raises Interrupted on SIGINT or SIGTERM
     (a checkpoint is written first), DataError on a loss or gradient that is not finite, ResourceError out of memory.
     """
     keep_freed_memory()
     torch.set_flush_denormal(True)
     job = _start(arm, recogniser, options, out, logs or out)
+    if options.patience is not None:
+        job.stopping = Stopping(recogniser, held_out, options, job.state)
     done = job.state.step
     where = f" from step {done}" if done else ""
     rank, world = job.accelerator.process_index, job.accelerator.num_processes
@@ -128,7 +136,7 @@ def fit(
         closing(feed(recogniser, utterances, todo)) as inputs,
     ):
         log.info("train: %s, %d clips, %d steps%s, %s", arm, len(utterances), options.steps, where, precision(options))
-        while job.state.step < options.steps:
+        while job.state.step < options.steps and not (job.stopping and job.stopping.over):
             started = time.monotonic()
             with memory_errors(_smaller(options)):
                 line, seconds = _step(job, inputs, idle)
@@ -152,6 +160,10 @@ def _count(job: Job, line: dict[str, float], seconds: float) -> None:
     job.meter.audio += seconds
     if job.average is not None:
         job.average.update(job.state.step, adapters.merged_weights(job.recogniser.model))
+    if job.stopping is not None and job.stopping.due():
+        losses = torch.stack(list(job.stopping.losses(_autocast(job.options)))).mean()
+        job.stopping.note(ranks.mean(job.accelerator, losses).item())  # the same for all processes
+        _train_mode(job.model)
     job.accelerator.log(line, step=job.state.step)
 
 

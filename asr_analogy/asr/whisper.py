@@ -1,5 +1,6 @@
-"""Whisper of any size: labels, windows and greedy decoding."""
+"""Whisper of any size: labels, windows, decoding and its prompt."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,17 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from asr_analogy.asr.attention import register
-from asr_analogy.asr.batching import padded, pieces
+from asr_analogy.asr.batching import padded
+from asr_analogy.asr.beams import beam_search
 from asr_analogy.asr.family import load_model, open_config, open_processor
+from asr_analogy.asr.greedy import greedy
 from asr_analogy.asr.hub import read_json
 from asr_analogy.asr.mels import log_mels
 from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.speech.audio import SAMPLE_RATE
 from asr_analogy.text.spoken import letters
+
+log = logging.getLogger("asr_analogy")
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz'"
 TOKENS_PER_SECOND = 14
@@ -35,6 +40,7 @@ class WhisperRecogniser:
         self.decoding = _decoding(folder, language, self.processor.tokenizer.get_vocab())
         named = [f"<|{language}|>", "<|transcribe|>"] if self.decoding else []
         self.prompt: list[int] = self.processor.tokenizer.convert_tokens_to_ids([*named, "<|notimestamps|>"])
+        self.prompts: dict[tuple[str, ...], list[int]] = {}
         self.written = self.processor.tokenizer.init_kwargs.get("label_form") != "letters"
         self.window: float | None = self.processor.feature_extractor.chunk_length
         self.positions: int | None = open_config(folder).max_target_positions
@@ -77,21 +83,45 @@ class WhisperRecogniser:
         """Log-mels padded to the base's own window, (batch, mels, frames)."""
         return log_mels(clips, self.processor.feature_extractor)
 
-    def transcribe(self, clips: Sequence[np.ndarray]) -> list[str]:
+    def transcribe(self, clips: Sequence[np.ndarray], beams: int = 1, prompt: Sequence[str] = ()) -> list[str]:
         assert self.window is not None and self.positions is not None
-        parts = [pieces(clip, self.window) for clip in clips]
-        flat = [piece for clip in parts for piece in clip]
-        room = self.positions - len(self.prompt) - 1
-        limits = [min(room, SPARE_TOKENS + TOKENS_PER_SECOND * len(piece) // SAMPLE_RATE) for piece in flat]
-        with torch.inference_mode():
-            features = self._features(flat).to(self.model.device, self.model.dtype)
-            tokens = self.model.generate(
-                features, **self.decoding, num_beams=1, do_sample=False, max_new_tokens=max(limits)
-            )
+        if max(map(len, clips)) > self.window * SAMPLE_RATE:
+            raise ValueError("a clip is longer than the window: listening.py cuts those")
+        before = self._before(prompt)
+        start = [*before, self.model.generation_config.decoder_start_token_id, *self.prompt]
+        room = self.positions - len(start)
         # Each clip has its own limit, so that a transcript does not depend on what it is decoded with.
-        own = [row[:limit] for row, limit in zip(tokens.tolist(), limits, strict=True)]
-        texts = iter(self.processor.batch_decode(own, skip_special_tokens=True))
-        return [" ".join(next(texts).strip() for _ in clip).strip() for clip in parts]
+        limits = [min(room, SPARE_TOKENS + TOKENS_PER_SECOND * len(clip) // SAMPLE_RATE) for clip in clips]
+        with torch.inference_mode():
+            features = self._features(clips).to(self.model.device, self.model.dtype)
+            if beams == 1:
+                tokens = greedy(self.model, features, start, limits)
+            else:
+                tokens = beam_search(self.model, features, start, limits, beams)
+        return [text.strip() for text in self.processor.batch_decode(tokens, skip_special_tokens=True)]
+
+    def _before(self, terms: Sequence[str]) -> list[int]:
+        """What stands before the start token so that these terms seem to have been written just before: as many of the
+        first as fill half of the decoder's positions, as Whisper does with the text before. Empty without terms.
+
+        Raises RecipeError where the tokenizer lacks the token for it.
+        """
+        if not terms or tuple(terms) in self.prompts:
+            return self.prompts.get(tuple(terms), [])
+        tokenizer = self.processor.tokenizer
+        mark = tokenizer.get_vocab().get("<|startofprev|>")
+        if mark is None:
+            raise RecipeError("prompt: the base's tokenizer has no <|startofprev|>; leave the prompt out")
+        most, found, used = (self.positions or 0) // 2 - 1, [mark], 0
+        while used < len(terms):
+            more = self._body(", ".join(terms[: used + 1]))
+            if len(more) + 1 > most:
+                break
+            found, used = [mark, *more], used + 1
+        if used < len(terms):
+            log.info("  prompt: the first %d of %d terms have room in it", used, len(terms))
+        self.prompts[tuple(terms)] = found if used else []
+        return self.prompts[tuple(terms)]
 
 
 def _keep_no_keys(model: Any) -> None:

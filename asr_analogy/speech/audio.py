@@ -22,6 +22,9 @@ SILENCE = 10 ** (-60 / 20)
 SHORTEST = 0.1
 """Seconds under which a clip cannot hold a word."""
 
+BLOCK = 60
+"""Seconds of sound that are read with all their channels at once."""
+
 STREAMED = 0x7FFFF000
 """WAV headers written by a pipe promise this many bytes or more, because the length was not known yet."""
 
@@ -34,26 +37,43 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
 
 
 def read(source: Path | bytes, name: str | None = None) -> np.ndarray:
+    """As `load`, for sound that is to hold speech.
+
+    Raises DataError also for what is silent or shorter than SHORTEST seconds.
+    """
+    label = name or _label(source)
+    return checked(load(source, label), label)
+
+
+def load(source: Path | bytes, name: str | None = None) -> np.ndarray:
     """Read a sound file (WAV, FLAC, OGG, MP3) as mono float32 at SAMPLE_RATE, shape (n,).
 
     Stereo is averaged and other rates are resampled. Raises DataError, naming the file, for what is missing, is no
-    audio, ends early, holds NaN or Inf, is silent, or is shorter than SHORTEST seconds.
+    audio, ends early, or holds NaN or Inf.
     """
-    label = name or (str(source) if isinstance(source, Path) else "audio bytes")
+    label = name or _label(source)
     handle: Path | io.BytesIO = source if isinstance(source, Path) else io.BytesIO(source)
     if isinstance(handle, Path) and not handle.is_file():
         raise DataError(f"{label}: no such audio file")
     try:
         with soundfile.SoundFile(handle) as file:
             promised, rate, notes = file.frames, file.samplerate, file.extra_info
-            samples = file.read(dtype="float32", always_2d=True)
+            blocks = [block.mean(axis=1) for block in file.blocks(BLOCK * rate, dtype="float32", always_2d=True)]
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise DataError(f"{label}: not readable as audio ({str(error).strip().rstrip('.')})") from error
+    samples = np.concatenate(blocks) if blocks else np.empty(0, dtype=np.float32)
+    blocks.clear()
     if len(samples) < promised or _cut(notes):
         raise DataError(f"{label}: truncated, the file ends before its sound does; copy or record it again")
     if len(samples) == 0:
         raise DataError(f"{label}: holds no sound")
-    return checked(resample(samples.mean(axis=1), rate), label)
+    if not np.isfinite(samples).all():
+        raise DataError(f"{label}: holds NaN or infinite samples")
+    return resample(samples, rate)
+
+
+def _label(source: Path | bytes) -> str:
+    return str(source) if isinstance(source, Path) else "audio bytes"
 
 
 def _cut(notes: str) -> bool:
@@ -95,8 +115,14 @@ def level(samples: np.ndarray, dbfs: float = -26.0) -> np.ndarray:
 
 def trim(samples: np.ndarray, margin: float = 0.1, floor: float = 0.01) -> np.ndarray:
     """Cut leading and trailing samples below `floor` x peak, keeping `margin` seconds on each side."""
+    start, end = edges(samples, margin, floor)
+    return samples[start:end]
+
+
+def edges(samples: np.ndarray, margin: float = 0.1, floor: float = 0.01) -> tuple[int, int]:
+    """Where `trim` cuts: the first sample that stays, and the first behind the last."""
     loud = np.flatnonzero(np.abs(samples) > floor * np.abs(samples).max(initial=0.0))
     if len(loud) == 0:
-        return samples
+        return 0, len(samples)
     keep = int(margin * SAMPLE_RATE)
-    return samples[max(0, loud[0] - keep) : loud[-1] + keep + 1]
+    return max(0, int(loud[0]) - keep), min(len(samples), int(loud[-1]) + keep + 1)

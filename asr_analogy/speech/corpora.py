@@ -40,9 +40,17 @@ def corpora(recipe: Recipe) -> list[Corpus]:
         found += [real, Corpus("general-synthetic", text=real.text, card=recipe.voices, partner=partner)]
     if recipe.domain.real is not None:
         found.append(_real("domain-real", recipe.domain.real))
-    for name, source in {"domain-test": recipe.domain.test, "general-test": recipe.general.test}.items():
-        if source is not None:
-            found.append(_real(name, source, training=False))
+    return [*found, *(_real(name, source, training=False) for name, source in test_sets(recipe).items())]
+
+
+def test_sets(recipe: Recipe) -> dict[str, Source]:
+    """The sources of the test sets: domain-test and general-test, with NAME behind it where a recipe names several."""
+    found = dict[str, Source]()
+    for kind, given in {"domain-test": recipe.domain.test, "general-test": recipe.general.test}.items():
+        if isinstance(given, Source):
+            found[kind] = given
+        else:
+            found |= {f"{kind}-{name}": source for name, source in (given or {}).items()}
     return found
 
 

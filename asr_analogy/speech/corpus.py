@@ -7,9 +7,9 @@ so that no decoder is needed to open it) and `dropped.jsonl`, one row for every 
 
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,7 @@ SCHEMA = pa.schema(
         ("duration", pa.float64()),
         ("source", pa.string()),
         ("seed", pa.int64()),
+        ("keywords", pa.list_(pa.string())),
     ]
 )
 GROUP = 8
@@ -39,7 +40,10 @@ EMPTY = {"id": "", "text": "", "tts_text": "", "speaker": "", "duration": 0.0, "
 
 @dataclass(frozen=True)
 class Utterance:
-    """One row of a prepared corpus; `flac` holds 16 kHz mono FLAC bytes, `duration` is in seconds."""
+    """One row of a prepared corpus; `flac` holds 16 kHz mono FLAC bytes, `duration` is in seconds.
+
+    `keywords` are known to be said in a clip of a test set; its `text` is then empty where nobody wrote a transcript.
+    """
 
     id: str
     flac: bytes
@@ -49,6 +53,7 @@ class Utterance:
     duration: float
     source: str
     seed: int
+    keywords: tuple[str, ...] = field(default=(), kw_only=True)
 
     def samples(self) -> np.ndarray:
         """Decode the sound: float32 mono at SAMPLE_RATE, shape (n,)."""
@@ -58,7 +63,7 @@ class Utterance:
 def write_shard(path: Path, utterances: Sequence[Utterance]) -> None:
     """Write one Parquet shard, whole or not at all."""
     columns: dict[str, list] = {
-        field: [getattr(utterance, field) for utterance in utterances] for field in SCHEMA.names if field != "audio"
+        name: [getattr(utterance, name) for utterance in utterances] for name in SCHEMA.names if name != "audio"
     }
     columns["audio"] = [{"bytes": utterance.flac, "path": f"{utterance.id}.flac"} for utterance in utterances]
     buffer = pa.BufferOutputStream()
@@ -83,8 +88,14 @@ def each_utterance(folder: Path, columns: Sequence[str] | None = None) -> Iterat
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(f"{file}: damaged ({error}); delete its folder and run prepare again") from error
         for record in table.to_pylist():
-            sound = record.pop("audio", None) or {"bytes": b""}
-            yield Utterance(flac=sound["bytes"], **{**EMPTY, **record})
+            yield utterance(record)
+
+
+def utterance(record: dict[str, Any]) -> Utterance:
+    """An utterance from a row of a shard; columns that it lacks are empty."""
+    sound = record.get("audio") or {"bytes": b""}
+    found = {**EMPTY, **record, "keywords": tuple(record.get("keywords") or ())}
+    return Utterance(flac=sound["bytes"], **{name: value for name, value in found.items() if name != "audio"})
 
 
 class Corpus(Sequence[Utterance]):

@@ -47,15 +47,16 @@ class Cue:
 
 
 def sentences(recipe: Recipe, corpus: Corpus) -> Iterator[Sentence]:
-    """All sentences of a corpus as its source has them: of its texts, or the transcripts of its recordings."""
+    """All sentences of a corpus as its source has them: of its texts, or what transcripts its recordings have."""
     with blamed(corpus):
         if corpus.text is None:
             assert corpus.source is not None
-            yield from (Sentence(row.text, row.source) for row in rows(corpus.source, sound=False))
+            found = rows(corpus.source, sound=False, testing=not corpus.training)
+            yield from (Sentence(row.text, row.source) for row in found if row.text)
             return
         limit = corpus.source.limit if corpus.source else None
-        found = chain.from_iterable(read_sentences(shipped(path)) for path in corpus.text)
-        yield from islice(found, limit)
+        texts = chain.from_iterable(read_sentences(shipped(path)) for path in corpus.text)
+        yield from islice(texts, limit)
 
 
 @contextmanager
@@ -174,7 +175,7 @@ def _covering(recipe: Recipe, kept: _Kept, out: Path) -> Iterator[Sentence]:
     terms = mine(kept, (sentence.text for sentence in sentences(recipe, general)), language=recipe.language)
     save_terms(out / TERMS, terms)
     names = {term.term for term in terms}
-    return _picked(kept, cover(kept, names, recipe.prepare.term_times, limit, recipe.seed))
+    return _picked(kept, cover(kept, names, recipe.prepare.term_times, limit, recipe.seed, recipe.language))
 
 
 def _picked(kept: _Kept, indices: Iterable[int]) -> Iterator[Sentence]:

@@ -37,30 +37,35 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One utterance as a source gives it: transcript, sound (file or encoded bytes), speaker, and where it stands."""
+    """One utterance as a source gives it: transcript, sound (file or encoded bytes), speaker, and where it stands.
+
+    `keywords` are said in it; only rows of a test set have them, and only these may be without a transcript ("").
+    """
 
     text: str
     sound: Path | bytes
     speaker: str
     source: str
+    keywords: tuple[str, ...] = ()
 
     def samples(self) -> np.ndarray:
         """Decode the sound: float32 mono at SAMPLE_RATE. Raises DataError naming the file or row."""
         return audio.read(self.sound, None if isinstance(self.sound, Path) else self.source)
 
 
-def rows(source: Source, sound: bool = True) -> Iterator[Row]:
+def rows(source: Source, sound: bool = True, testing: bool = False) -> Iterator[Row]:
     """Yield the utterances of a hub data set, manifest, audiofolder or Parquet source, filtered and limited.
 
-    Without `sound`, encoded bytes are not loaded (`Row.sound` is then empty); paths are given in any case. Raises
-    DataError for a row without audio or text, MissingError for files, folders or data sets that are not there.
+    Without `sound`, encoded bytes are not loaded (`Row.sound` is then empty); paths are given in any case. `testing`
+    reads a test set: keywords as well, and rows without a transcript. Raises DataError for a row without audio, or else
+    without text, MissingError for files, folders or data sets that are not there.
     """
     count, seen = 0, dict[str, Any]()
     for record in _records(source, sound):
         seen = seen or record.columns
         if not _wanted(record.columns, source):
             continue
-        yield _row(record, source)
+        yield _row(record, source, testing)
         count += 1
         if count == source.limit:
             return
@@ -69,15 +74,16 @@ def rows(source: Source, sound: bool = True) -> Iterator[Row]:
         raise DataError(f"{_origin(source)}: no utterance{why}")
 
 
-def fingerprint(source: Source) -> str | None:
-    """Hash of what `rows` yields: transcripts, speakers, sound (of a file its size, start and end; Parquet in full).
+def fingerprint(source: Source, testing: bool = False) -> str | None:
+    """Hash of what `rows` yields: texts, keywords, speakers, sound (of a file its size, start and end; Parquet in full).
 
     None for a hub data set, which is known by its name. Raises what `rows` raises.
     """
     if source.hub is not None:
         return None
     files = _parquet_files(shipped(source.parquet)) if source.parquet else []
-    found = ((row.text, row.speaker, row.source, _edges(row.sound)) for row in rows(source, sound=False))
+    read = rows(source, sound=False, testing=testing)
+    found = ((row.text, row.speaker, row.source, _edges(row.sound), *row.keywords) for row in read)
     return hash_of(chain(map(digest, files), chain.from_iterable(found)))
 
 
@@ -116,12 +122,13 @@ def _wanted(columns: dict[str, Any], source: Source) -> bool:
     return True
 
 
-def _row(record: Record, source: Source) -> Row:
+def _row(record: Record, source: Source, testing: bool) -> Row:
     columns, names = record.columns, _names(record.columns)
     text, sound = columns.get(source.text_column), columns.get(source.audio_column)
     if sound is None and source.audio_column == "audio":
         sound = columns.get("audio_filepath")
-    if not isinstance(text, str) or not text.strip():
+    text = text.strip() if isinstance(text, str) else ""
+    if not text and (not testing or source.audiofolder):
         advice = "put a .txt beside it" if source.audiofolder else "name the column with text_column"
         raise DataError(
             f'{record.where}: no "{source.text_column}", and every utterance needs a transcript; {advice} '
@@ -140,7 +147,18 @@ def _row(record: Record, source: Source) -> Row:
             f'{record.where}: no "{source.audio_column}"; name the column with audio_column (columns: {names})'
         )
     speaker = next((str(columns[key]) for key in SPEAKERS if columns.get(key) not in (None, "")), "")
-    return Row(text.strip(), sound, speaker, record.place)
+    return Row(text, sound, speaker, record.place, _keywords(record) if testing else ())
+
+
+def _keywords(record: Record) -> tuple[str, ...]:
+    """What a row lists as said in it. Raises DataError for anything but a list of texts."""
+    found = record.columns.get("keywords")
+    if found is None or found != found:  # tables without a value there have NaN
+        return ()
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        shown = repr(found) if len(repr(found)) <= 40 else repr(found)[:40] + "..."
+        raise DataError(f'{record.where}: "keywords" is {shown}; write a list of texts, "keywords": ["habeas corpus"]')
+    return tuple(one.strip() for one in found if one.strip())
 
 
 def _names(columns: dict[str, Any]) -> str:

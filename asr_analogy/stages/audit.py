@@ -13,7 +13,7 @@ from asr_analogy.errors import RecipeError
 from asr_analogy.progress import progress
 from asr_analogy.recipe import Recipe
 from asr_analogy.speech.audit import MEASURES, distance, measure, median, mistakes
-from asr_analogy.speech.corpus import Utterance, lengths
+from asr_analogy.speech.corpus import Utterance, lengths, utterance
 from asr_analogy.speech.histogram import edges, shares, svg
 from asr_analogy.text.spoken import spoken
 from asr_analogy.workspace import Folder, Workspace, content, digest, read_record, write_whole
@@ -88,7 +88,7 @@ def _sample(folder: Path, count: int, seed: int) -> list[Utterance]:
         wanted = [int(index) - start for index in chosen if start <= index < stop]
         if wanted:
             for record in shard.read().take(wanted).to_pylist():
-                found.append(Utterance(flac=record.pop("audio")["bytes"], **record))
+                found.append(utterance(record))
         start = stop
     return found
 

@@ -15,15 +15,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from asr_analogy.claims import Claims
-from asr_analogy.errors import DataError, MissingError
+from asr_analogy.errors import MissingError
 from asr_analogy.progress import progress
-from asr_analogy.recipe import Recipe, shipped
+from asr_analogy.recipe import Recipe, Source, shipped
 from asr_analogy.speech import audio
 from asr_analogy.speech.corpora import Corpus, corpora
 from asr_analogy.speech.corpus import Utterance
+from asr_analogy.speech.recordings import Tests, recordings, spoken
 from asr_analogy.speech.rooms import ROOMS
 from asr_analogy.speech.script import (
     REJECTED,
@@ -37,18 +36,14 @@ from asr_analogy.speech.script import (
     write_script,
 )
 from asr_analogy.speech.shards import SUMMARY, Job, Maker, Refused, batched, finished, sum_up, write_shards
-from asr_analogy.speech.sources import Row, fingerprint, rows
+from asr_analogy.speech.sources import fingerprint, rows
 from asr_analogy.text.documents import Sentence
-from asr_analogy.text.leakage import HeldOut
 from asr_analogy.text.lexicon import load_lexicon
 from asr_analogy.tts.studio import BABBLE, Clip, Screen, Studio, Take
 from asr_analogy.tts.voice import Card, load_card
 from asr_analogy.workspace import Folder, Step, Workspace, digest, hash_of, write_whole
 
 log = logging.getLogger("asr_analogy")
-
-READ = 500
-"""Recordings per Parquet shard; of spoken utterances the voice card says how many. A killed run loses the one in hand."""
 
 PACES = "paces.json"
 """How fast the voices read, while a corpus is made."""
@@ -57,11 +52,12 @@ OUTTAKES = "outtakes"
 
 CHARACTERS_PER_SECOND, FLAC_KILOBYTES = 15, 18
 """For estimates: how fast English is read, and the size of a second of 16 kHz FLAC."""
+UNWRITTEN = 75
+"""For estimates: the characters of a clip whose transcript nobody wrote."""
 SPOKEN_PER_SECOND, READ_PER_SECOND = 100, 500
 """For estimates: utterances that one core speaks, and recordings that are read, in a second."""
 
 Refusal = Callable[[str, float], str | None]
-Tests = Callable[[], HeldOut]
 
 
 def prepare(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
@@ -80,32 +76,60 @@ def prepare(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
     for corpus, place in todo:
         if not place.done():
             _prepare(recipe, workspace, corpus, place, refusal, tests)
-            summary = _summary(place)
-            report = "  %s: %d utterances, %.2f h, %d dropped"
-            log.info(report, corpus.name, summary["utterances"], summary["hours"], summary["dropped"])
+            _log_summary(corpus, place)
+
+
+def prepare_test(test: Source, workspace: Workspace, force: bool = False) -> None:
+    """Prepare a test set of recordings, of whatever length, as `prepared/test`; skipped if it is there.
+
+    Raises RecipeError for a folder made from another test set, DataError for what cannot be used.
+    """
+    corpus = Corpus("test", test, training=False)
+    with blamed(corpus):
+        inputs = {"source": test.model_dump(mode="json", exclude_defaults=True), "stand_in": False}
+        inputs["source_content"] = fingerprint(test, testing=True)
+    place = workspace.folder(f"prepared/{corpus.name}", inputs, force)
+    if not place.done():
+        _fill(corpus, place, None, lambda claims: recordings(corpus, None, lambda utterance: None))
+        _log_summary(corpus, place)
 
 
 def _prepare(
     recipe: Recipe, workspace: Workspace, corpus: Corpus, place: Folder, refusal: Refusal, tests: Tests
 ) -> None:
+    out = place.partial
+    partner = workspace.root / "prepared" / corpus.partner if corpus.partner else None
+    script = None if corpus.card is None else lambda: write_script(recipe, corpus, out, tests, partner)
+    _fill(corpus, place, script, lambda claims: _job(recipe, corpus, out, claims, refusal, tests))
+
+
+def _fill(
+    corpus: Corpus, place: Folder, script: Callable[[], None] | None, job: Callable[[Claims], tuple[int, Job]]
+) -> None:
+    """Make the script if there is one, then all shards, then the folder, with whatever processes work on the same."""
     started, out = time.time(), place.partial
     with place.shared() as claims:
         if place.done():  # by another process, this moment
             return
-        if corpus.card is not None:
-            partner = workspace.root / "prepared" / corpus.partner if corpus.partner else None
+        if script is not None:
             there = lambda: (out / SCRIPT).exists() or finished(out)  # noqa: E731
-            claims.once("script", there, lambda: write_script(recipe, corpus, out, tests, partner))
+            claims.once("script", there, script)
         if not finished(out):
-            total, job = _job(recipe, corpus, out, claims, refusal, tests)
+            total, shards = job(claims)
             with progress(corpus.name, total) as advance:
-                write_shards(out, claims, job, advance)
+                write_shards(out, claims, shards, advance)
 
         def finish() -> None:
             sum_up(corpus.name, out, corpus.stand_in, (SCRIPT, PACES), REJECTED)
             place.publish(started)
 
         claims.once("folder", place.done, finish)
+
+
+def _log_summary(corpus: Corpus, place: Folder) -> None:
+    summary = _summary(place)
+    report = "  %s: %d utterances, %.2f h, %d dropped"
+    log.info(report, corpus.name, summary["utterances"], summary["hours"], summary["dropped"])
 
 
 def _summary(place: Folder) -> dict[str, Any]:
@@ -151,7 +175,7 @@ def _inputs(recipe: Recipe, corpus: Corpus) -> dict[str, Any]:
         inputs["source"] = corpus.source.model_dump(mode="json", exclude_defaults=True)
     if corpus.source is not None and corpus.card is None:
         with blamed(corpus):
-            inputs["source_content"] = fingerprint(corpus.source)
+            inputs["source_content"] = fingerprint(corpus.source, testing=not corpus.training)
     return inputs
 
 
@@ -183,13 +207,22 @@ def estimate(recipe: Recipe, workspace: Workspace) -> list[Step]:
         limit = recipe.prepare.sentences if corpus.training and source.text else None
         takes = recipe.prepare.voices_per_sentence if corpus.training and source.text else 1
         count, characters = 0, 0
-        for sentence in islice(sentences(recipe, source), limit):
-            count, characters = count + takes, characters + takes * len(sentence.text)
+        for size in islice(_characters(recipe, source), limit):
+            count, characters = count + takes, characters + takes * size
         hours = characters / CHARACTERS_PER_SECOND / 3600
         seconds = count / (SPOKEN_PER_SECOND * (os.cpu_count() or 1)) if corpus.card else count / READ_PER_SECOND
         megabytes = round(hours * 3600 * FLAC_KILOBYTES / 1000, 1)
         steps.append(Step(name, False, detail, round(hours, 3), round(seconds, 1), megabytes))
     return steps
+
+
+def _characters(recipe: Recipe, corpus: Corpus) -> Iterator[int]:
+    """The length of every text of a corpus; a clip without a transcript counts as UNWRITTEN."""
+    if corpus.source is None or corpus.card is not None:
+        yield from (len(sentence.text) for sentence in sentences(recipe, corpus))
+        return
+    with blamed(corpus):
+        yield from (len(row.text) or UNWRITTEN for row in rows(corpus.source, False, not corpus.training))
 
 
 def _refusal(recipe: Recipe) -> Refusal:
@@ -211,34 +244,12 @@ def _job(recipe: Recipe, corpus: Corpus, out: Path, claims: Claims, refusal: Ref
         card = load_card(corpus.card)
         parts = lambda: batched(read_script(out), card.shard)  # noqa: E731
         return length(out), Job(parts, lambda: _speaker(recipe, corpus, card, out, claims), reject)
-    source = corpus.source
-    assert source is not None
-    total = sum(1 for _ in rows(source, sound=False))
-    recordings = lambda: batched(enumerate(rows(source)), READ)  # noqa: E731
-    return total, Job(recordings, lambda: _reader(tests() if corpus.training else None), reject)
+    return recordings(corpus, tests if corpus.training else None, reject)
 
 
 def _too_long(recipe: Recipe, utterance: Utterance) -> str | None:
     longest = recipe.prepare.longest
     return f"longer than prepare.longest ({longest:g} s)" if utterance.duration > longest else None
-
-
-def _reader(tests: HeldOut | None) -> Maker:
-    """A function that reads recordings; in a training corpus none that says what a test set holds."""
-
-    def read(part: Sequence[tuple[int, Row]]) -> Iterator[Utterance | Refused]:
-        for number, row in part:
-            name = f"{number:07d}"
-            reason = tests.reason(row.text) if tests else None
-            try:
-                if reason is None:
-                    yield _utterance(name, row.text, row.source, row.samples(), row.text, row.speaker, 0)
-                    continue
-            except DataError as error:
-                reason = str(error)
-            yield Refused(name, row.text, row.source, reason)
-
-    return read
 
 
 def _speaker(recipe: Recipe, corpus: Corpus, card: Card, out: Path, claims: Claims) -> Maker:
@@ -259,7 +270,7 @@ def _speaker(recipe: Recipe, corpus: Corpus, card: Card, out: Path, claims: Clai
         clips = studio.speak(Take(cue.text, cue.take) for cue in part)
         for cue, clip in zip(part, clips, strict=True):
             if isinstance(clip, Clip):
-                yield _utterance(cue.id, cue.text, cue.source, clip.samples, clip.tts_text, clip.voice, clip.seed)
+                yield spoken(cue.id, cue.text, cue.source, clip.samples, clip.tts_text, clip.voice, clip.seed)
                 continue
             if clip.samples is not None:
                 (out / OUTTAKES).mkdir(exist_ok=True)
@@ -279,10 +290,3 @@ def _screen(recipe: Recipe, card: Card) -> Screen:
 
     listen = listener(find(recipe.checker), recipe.language, recipe.evaluate.batch)
     return Screen(options.retries, options.error_rate, listen)
-
-
-def _utterance(
-    name: str, text: str, source: str, samples: np.ndarray, tts_text: str, speaker: str, seed: int
-) -> Utterance:
-    duration = round(len(samples) / audio.SAMPLE_RATE, 4)
-    return Utterance(name, audio.encode(samples), text, tts_text, speaker, duration, source, seed)

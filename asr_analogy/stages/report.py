@@ -7,29 +7,11 @@ from typing import Any
 from asr_analogy.errors import DataError
 from asr_analogy.page.build import page
 from asr_analogy.recipe import Recipe
+from asr_analogy.text.tables import HEADINGS, TITLES, across, headings, notes, rows, title
+from asr_analogy.text.verdict import verdict
 from asr_analogy.workspace import Workspace, content, read_record, write_whole
 
-TITLES = {
-    "base": "base",
-    "general-real": "B  general-real",
-    "domain-synthetic": "C  domain-synthetic (baseline)",
-    "joint": "joint  general-real + domain-synthetic",
-    "general-mixed": "mixed  general-real + general-synthetic",
-    "continued": "continued  domain-synthetic after a general arm",
-    "merged": "merged",
-    "domain-real": "oracle  domain-real",
-}
-HEADINGS = (
-    "system",
-    "WER %",
-    "95 % interval",
-    "difference to C",
-    "95 % interval",
-    "relative",
-    "CER %",
-    "S / D / I",
-    "raw WER %",
-)
+__all__ = ["HEADINGS", "TITLES", "files", "headings", "markdown", "notes", "report", "report_again", "rows", "scored", "title", "verdict"]  # fmt: skip
 
 
 def report(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
@@ -127,59 +109,19 @@ def _audit(workspace: Workspace) -> str | None:
     return "../audit/audit.md" if measured and measured == now else None
 
 
-def verdict(scores: dict[str, Any]) -> str:
-    """One plain sentence: is merged better than C on the domain test, and than B."""
-    test = scores["tests"]["domain-test"]
-    merged, rivals = test["systems"]["merged"], test["systems"]
-    low, high = merged["difference_interval"]
-    size = f"{abs(merged['relative_to_c'] or 0):.1f} % relative, 95 % interval of the difference {low:+.2f} to {high:+.2f} points"
-    if high < 0:
-        text = f"merged is better than C on the domain test ({size})"
-    elif low > 0:
-        text = f"merged is WORSE than C on the domain test ({size})"
-    else:
-        text = f"no difference between merged and C can be shown on the domain test ({size})"
-    best = min((name for name in rivals if name != "domain-real"), key=lambda name: rivals[name]["wer"])
-    if rivals[best]["wer"] < merged["wer"]:
-        text += f"; {TITLES[best].split('  ')[-1]} alone does better ({rivals[best]['wer']:.2f} against {merged['wer']:.2f} % WER)"
-    return text + (". All speech is a STAND-IN, not recorded." if test["stand_in"] else ".")
-
-
-def rows(test: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Table cells of one test set, a tuple per system in the order of HEADINGS."""
-    found: list[tuple[str, ...]] = []
-    for name, row in test["systems"].items():
-        same = name == "domain-synthetic"
-        edits = f"{row['substitutions']} / {row['deletions']} / {row['insertions']}"
-        low, high = row["difference_interval"]
-        change = (
-            ("", "", "")
-            if same
-            else (f"{row['difference_to_c']:+.2f}", f"{low:+.2f} to {high:+.2f}", f"{row['relative_to_c'] or 0:+.1f} %")
-        )
-        spread = "{:.2f} to {:.2f}".format(*row["wer_interval"])
-        found.append(
-            (TITLES[name], f"{row['wer']:.2f}", spread, *change, f"{row['cer']:.2f}", edits, f"{row['raw_wer']:.2f}")
-        )
-    return found
-
-
-def title(name: str, test: dict[str, Any]) -> str:
-    """The caption of one test set's table."""
-    kind = "STAND-IN (simulated), " if test["stand_in"] else ""
-    dropped = f", {test['dropped']} dropped" if test["dropped"] else ""
-    return f"{name}: {kind}{test['utterances']} utterances, {test['words']} words, {test['speakers']} speakers{dropped}"
-
-
 def markdown(found: dict[str, Any]) -> str:
     """The report as Markdown."""
     lines = [f"# {found['name']}", "", found["verdict"], ""]
     scale = "" if found["scale"] is None else f", scale {found['scale']:g}"
-    lines += [f"Base `{found['base']}`{scale}, seed {found['seed']}, WER with normaliser {found['normaliser']} on both sides, "
+    rate = found.get("rate", "wer").upper()
+    lines += [f"Base `{found['base']}`{scale}, seed {found['seed']}, {rate} with normaliser {found['normaliser']} on both sides, "
               f"{found['draws']} bootstrap draws by {found['group']}.", ""]  # fmt: skip
     for name, test in found["tests"].items():
-        lines += [f"## {title(name, test)}", "", "| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+        names = headings(test)
+        lines += [f"## {title(name, test)}", "", "| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
         lines += ["| " + " | ".join(row) + " |" for row in rows(test)] + [""]
+        lines += [f"- {line}" for line in notes(test)] + [""]
+    lines += [line + "\n" for line in across(found)]
     lines += geometry(found["geometry"]) if "geometry" in found else []
     lines += ["## Corpora", "", "| corpus | utterances | hours | dropped | |", "|---|---|---|---|---|"]
     for name, corpus in found["corpora"].items():

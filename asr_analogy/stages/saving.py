@@ -147,26 +147,28 @@ def wer_change(workspace: Path, vector: "StoredVector", limit: int | None = None
     model, which got the same vector exactly. Raises DataError if the run has not transcribed with its merged model."""
     from asr_analogy.asr.family import ready
     from asr_analogy.asr.folder import anatomy, copy_settings
+    from asr_analogy.asr.listening import transcribe
     from asr_analogy.speech.corpus import read_corpus
     from asr_analogy.text.scoring import count_words, total
     from asr_analogy.vectors.equip import equip
 
     run = (read_record(workspace / "models" / "merged") or {"inputs": {}})["inputs"]
-    exact = workspace / "hypotheses" / "domain-test" / "merged"
-    if "scale" not in run or read_record(exact) is None:
+    exact = min((workspace / "hypotheses").glob("domain-test*/merged"), default=None)  # the first of several
+    if "scale" not in run or exact is None or read_record(exact) is None:
         raise DataError(f"{workspace}: not transcribed with its merged model yet; run `asr-analogy eval` first")
     lines = [json.loads(line) for line in (exact / "hypotheses.jsonl").read_text("utf-8").split("\n") if line][:limit]
+    if not any(line["reference"] for line in lines):
+        raise DataError(
+            f"{workspace}: {exact.parent.name} has no transcripts, so WER cannot be measured; leave --measure out"
+        )
     baseline, settings = workspace / "models" / BASELINE, (read_record(exact) or {})["inputs"]
     with tempfile.TemporaryDirectory() as place:
         copy_settings(baseline, Path(place))
         equip(baseline, [(vector.record.name, vector, run["scale"])], Path(place), *anatomy(baseline))
         recogniser = ready(Path(place), settings["language"])
-        rows = sorted(read_corpus(workspace / "prepared" / "domain-test")[:limit], key=lambda row: row.duration)
-        texts: dict[str, str] = {}
-        for start in range(0, len(rows), settings["batch"]):
-            part = rows[start : start + settings["batch"]]
-            found = recogniser.transcribe([row.samples() for row in part])
-            texts |= {row.id: text for row, text in zip(part, found, strict=True)}
+        rows = read_corpus(workspace / "prepared" / exact.parent.name)[:limit]
+        found = transcribe(recogniser, rows, settings["batch"], settings.get("beams", 1))
+        texts = {row.id: text for row, text in zip(rows, found, strict=True)}
     references = [line["reference"] for line in lines]
     ours, theirs = [texts[line["id"]] for line in lines], [line["hypothesis"] for line in lines]
     return total(count_words(references, ours)).rate - total(count_words(references, theirs)).rate
@@ -232,5 +234,5 @@ def _scores(path: Path) -> list[dict[str, Any]]:
         }
         for test, row in json.loads(path.read_text())["tests"].items()
         for system in SHOWN
-        if system in row["systems"]
+        if system in row["systems"] and row["systems"][system]["wer"] is not None
     ]

@@ -1,8 +1,8 @@
 """train: fine-tune the base once per arm.
 
 Arms A (general-synthetic) and B (general-real) see the same sentences in the same batches and order, with the same seed
-and steps. Every arm runs a fixed number of steps: no dev set chooses anything, so none of the target's real audio can. With
-`train.seeds` an arm is the mean of one run per seed, each a folder of its own in `seeds/`. Torch is imported only where an
+and steps. Every arm runs a fixed number of steps; with `train.patience` each may stop earlier, by utterances of its own
+corpus that it does not train on, so that none of the target's real audio chooses anything. With `train.seeds` an arm is the mean of one run per seed, each a folder of its own in `seeds/`. Torch is imported only where an
 arm is to be trained, so that finished arms are skipped at once.
 """
 
@@ -174,18 +174,25 @@ def _settled(recipe: Recipe, workspace: Workspace, force: bool) -> Recipe:
     if recipe.train.batch != "auto":
         return recipe
     place = _batch_folder(recipe, workspace, force)
-    if not follower() and not place.done():
-        from asr_analogy.asr.probe import largest_batch
-
-        columns = ["id", "text", "duration"]
-        rows = [row for name in _corpora(recipe) for row in read_corpus(workspace.root / "prepared" / name, columns)]
-        with place.writing() as out:
-            found = largest_batch(find(recipe.base), recipe.language, recipe.train, rows)
-            write_whole(out / "batch.json", json.dumps(found, indent=1))
+    if not follower():
+        with workspace.turn("batch"):
+            _settle(recipe, workspace, place)
     _meet()
     found = json.loads((place.path / "batch.json").read_text())
     log.info("train: batch of %d, found in %s", found["batch"], place.path)
     return _with_batch(recipe, found["batch"])
+
+
+def _settle(recipe: Recipe, workspace: Workspace, place: Folder) -> None:
+    if place.done():
+        return
+    from asr_analogy.asr.probe import largest_batch
+
+    columns = ["id", "text", "duration"]
+    rows = [row for name in _corpora(recipe) for row in read_corpus(workspace.root / "prepared" / name, columns)]
+    with place.writing() as out:
+        found = largest_batch(find(recipe.base), recipe.language, recipe.train, rows)
+        write_whole(out / "batch.json", json.dumps(found, indent=1))
 
 
 def _with_batch(recipe: Recipe, batch: int) -> Recipe:
@@ -230,6 +237,9 @@ def _train(recipe: Recipe, workspace: Workspace, arm: str, out: Path, seed: int)
     _meet()
     options, base = recipe.train, find(recipe.base)
     utterances, durations = _utterances(workspace, arm) if arm not in EXTRA else _mixed(options, workspace, arm)
+    held_out: Corpus | tuple[()] = ()
+    if options.patience is not None:
+        utterances, durations, held_out = _apart(utterances, durations)
     set_seed(seed)
     start = workspace.root / "models" / str(options.start_from)
     if arm == "continued":
@@ -238,7 +248,7 @@ def _train(recipe: Recipe, workspace: Workspace, arm: str, out: Path, seed: int)
     texts = [row.text for row in utterances.rows]
     clips, batches = planned(recogniser, utterances, texts, durations, options, seed)
     clips, visits = heard(recogniser, clips, batches, options.augment, seed)
-    metrics = fit(arm, recogniser, clips, visits, options, out, workspace.root / "tracker")
+    metrics = fit(arm, recogniser, clips, visits, options, out, workspace.root / "tracker", held_out)
     if not follower():
         save(recogniser, out, base)
         _write_metrics(out, metrics)
@@ -261,6 +271,17 @@ def _utterances(workspace: Workspace, arm: str) -> tuple[Corpus, list[float]]:
     if not common:
         raise DataError(f"{arm}: no sentence is left in both general arms; see dropped.jsonl in {prepared}")
     return own.ordered(common), [max(synthetic[name], real[name]) for name in common]
+
+
+def _apart(corpus: Corpus, durations: Sequence[float]) -> tuple[Corpus, list[float], Corpus]:
+    """What is left to train on, its durations, and the utterances kept out of it, each once."""
+    from asr_analogy.asr.stopping import kept_out
+
+    ids = [row.id for row in corpus.rows]
+    out = kept_out(ids)
+    numbers = [number for number, name in enumerate(ids) if name not in out]
+    apart = {name: number for number, name in enumerate(ids) if name in out}
+    return corpus.chosen(numbers), [durations[number] for number in numbers], corpus.chosen(list(apart.values()))
 
 
 def _mixed(options: Train, workspace: Workspace, arm: str) -> tuple[Corpus, list[float]]:

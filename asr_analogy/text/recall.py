@@ -56,12 +56,22 @@ def term_counts(
 
     Raises DataError when the two sequences differ in length.
     """
+    return joined(each_term_counts(references, hypotheses, terms, normaliser))
+
+
+def each_term_counts(
+    references: Sequence[str],
+    hypotheses: Sequence[str],
+    terms: Iterable[str],
+    normaliser: Callable[[str], str] = english,
+) -> list[TermCounts]:
+    """As `term_counts`, for every utterance by itself."""
     _same(len(references), len(hypotheses))
     names = _Names(terms, normaliser)
-    pairs = zip(references, hypotheses, strict=True)
-    return _counted(
-        (names.find(_words(one, normaliser)), names.find(_words(other, normaliser))) for one, other in pairs
-    )
+    return [
+        _counted(names.find(_words(one, normaliser)), names.find(_words(other, normaliser)))
+        for one, other in zip(references, hypotheses, strict=True)
+    ]
 
 
 def keyword_counts(
@@ -73,13 +83,32 @@ def keyword_counts(
     precision says no more than recall where a word is written more often than listed.
     Raises DataError when the two sequences differ in length.
     """
+    return joined(each_keyword_counts(keywords, hypotheses, normaliser))
+
+
+def each_keyword_counts(
+    keywords: Sequence[Iterable[str]], hypotheses: Sequence[str], normaliser: Callable[[str], str] = english
+) -> list[TermCounts]:
+    """As `keyword_counts`, for every clip by itself."""
     _same(len(keywords), len(hypotheses))
     found = []
     for listed, hypothesis in zip(keywords, hypotheses, strict=True):
         said = Counter(name for keyword in listed if (name := " ".join(_words(keyword, normaliser))))
         text = f" {' '.join(_words(hypothesis, normaliser))} "
-        found.append((said, Counter({name: times for name in said if (times := _times(text, name))})))
-    return _counted(found)
+        found.append(_counted(said, Counter({name: times for name in said if (times := _times(text, name))})))
+    return found
+
+
+def joined(counts: Iterable[TermCounts]) -> TermCounts:
+    """The sum of all counts."""
+    found: dict[str, tuple[int, int, int]] = {}
+    said = written = both = 0
+    for one in counts:
+        said, written, both = said + one.said, written + one.written, both + one.both
+        for name, (a, b, c) in one.by_term.items():
+            before = found.get(name, (0, 0, 0))
+            found[name] = (before[0] + a, before[1] + b, before[2] + c)
+    return TermCounts(said, written, both, {name: found[name] for name in sorted(found)})
 
 
 def split_words(
@@ -144,12 +173,8 @@ def _same(references: int, hypotheses: int) -> None:
         raise DataError(f"{references} references but {hypotheses} hypotheses: there must be one for each")
 
 
-def _counted(pairs: Iterable[tuple[Counter[str], Counter[str]]]) -> TermCounts:
-    said, written, both = Counter[str](), Counter[str](), Counter[str]()
-    for one, other in pairs:
-        said.update(one)
-        written.update(other)
-        both.update(one & other)
+def _counted(said: Counter[str], written: Counter[str]) -> TermCounts:
+    both = said & written
     by_term = {name: (said[name], written[name], both[name]) for name in sorted(said | written)}
     return TermCounts(said.total(), written.total(), both.total(), by_term)
 

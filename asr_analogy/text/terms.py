@@ -1,6 +1,6 @@
 """Terms of art: mined from the domain's text against general text, spoken often enough, found again in transcripts.
 
-A term is one to three words as `scoring.normalise` writes them, so what is counted here is what is scored.
+A term is one to three words as the normaliser of its language writes them, so what is counted here is what is scored.
 """
 
 # ruff: noqa: SIM905 - a list of words reads best as one string
@@ -10,7 +10,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from heapq import heapify, heappop, heappush
@@ -18,11 +18,15 @@ from pathlib import Path
 
 from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.text.checks import function_words
+from asr_analogy.text.normaliser import normaliser
 from asr_analogy.text.scoring import normalise
 from asr_analogy.workspace import write_whole
 
 LONGEST = 5
 """Most words of a term that `find` looks for; `mine` makes terms of up to three."""
+
+Form = Callable[[str], str]
+"""A normaliser."""
 
 _MINED = 3
 _HELD = 2_000_000  # phrases counted at a time, about 500 MB
@@ -68,8 +72,8 @@ def mine(
     Church and Hanks, CL 16(1), 1990, for cohesion; Manku and Motwani, VLDB 2002, for the counting.
     Raises DataError when one of the texts holds no word.
     """
-    stop = function_words(language) | _NUMBERS
-    counts, spread, words = _count(domain, stop)
+    stop, form = function_words(language) | _NUMBERS, normaliser(language)
+    counts, spread, words = _count(domain, stop, form)
     chosen = {
         phrase
         for phrase, count in counts.items()
@@ -78,7 +82,7 @@ def mine(
         and not (phrase.endswith("'s") and counts[phrase[:-2]] >= least)
         and _coheres(phrase, counts, words, cohesion, stop)
     }
-    elsewhere, others = _count_chosen(general, chosen, stop)
+    elsewhere, others = _count_chosen(general, chosen, stop, form)
     if not words or not others:
         raise DataError(f"the {'general' if words else 'domain'} text holds no word; terms need both texts")
     found = []
@@ -90,7 +94,9 @@ def mine(
     return sorted(_outermost(found), key=lambda one: (-one.score, one.term))
 
 
-def cover(sentences: Collection[str], terms: AbstractSet[str], times: int, budget: int, seed: int) -> list[int]:
+def cover(
+    sentences: Collection[str], terms: AbstractSet[str], times: int, budget: int, seed: int, language: str = "en"
+) -> list[int]:
     """Indices, ascending, of `budget` sentences in which every term stands in `times` different ones, rare terms first.
 
     Where the budget is too small for that, the terms in the fewest sentences are served first; what is left of the
@@ -104,7 +110,7 @@ def cover(sentences: Collection[str], terms: AbstractSet[str], times: int, budge
         return list(range(len(sentences)))
     names = sorted(terms)
     number = {name: place for place, name in enumerate(names)}
-    holds = _holdings(sentences, number)
+    holds = _holdings(sentences, number, normaliser(language))
     spread = Counter(term for held in holds.values() for term in held)
     generator = random.Random(seed)
     chosen = _greedy(holds, spread, times, budget, generator)
@@ -123,8 +129,8 @@ def save_terms(path: Path, terms: Iterable[Term]) -> None:
     write_whole(path, "".join(json.dumps(asdict(term), ensure_ascii=False) + "\n" for term in terms))
 
 
-def load_terms(path: Path) -> list[Term]:
-    """Terms of a JSONL file; a hand-written line needs "term" only. Terms are normalised.
+def load_terms(path: Path, language: str = "en") -> list[Term]:
+    """Terms of a JSONL file; a hand-written line needs "term" only. Terms are normalised as the language is.
 
     Raises DataError for a line that is no term or a term of more than five words.
     """
@@ -132,13 +138,14 @@ def load_terms(path: Path) -> list[Term]:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: no list of terms can be read there ({error}); give a JSONL file") from None
-    return [_term(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
+    form = normaliser(language)
+    return [_term(line, f"{path}:{number}", form) for number, line in enumerate(lines, 1) if line.strip()]
 
 
-def _term(line: str, where: str) -> Term:
+def _term(line: str, where: str, form: Form) -> Term:
     try:
         term = Term(**json.loads(line))
-        name = normalise(term.term)
+        name = form(term.term)
     except (ValueError, TypeError, AttributeError):
         raise DataError(f'{where}: not a term; write {{"term": "habeas corpus"}}') from None
     if not 1 <= len(name.split()) <= LONGEST:
@@ -155,9 +162,9 @@ def _occurrences(words: Sequence[str], terms: AbstractSet[str]) -> Counter[str]:
     return found
 
 
-def _parts(text: str) -> Iterator[list[str]]:
+def _parts(text: str, form: Form) -> Iterator[list[str]]:
     """Words between commas and brackets; terms do not cross these."""
-    return (normalise(part).split() for part in _BREAK.split(text))
+    return (form(part).split() for part in _BREAK.split(text))
 
 
 def _empty(word: str, stop: AbstractSet[str]) -> bool:
@@ -178,12 +185,12 @@ def _phrases(words: Sequence[str], stop: AbstractSet[str]) -> Iterator[str]:
                 yield " ".join(words[start:end])
 
 
-def _count(texts: Iterable[str], stop: AbstractSet[str]) -> tuple[Counter[str], Counter[str], int]:
+def _count(texts: Iterable[str], stop: AbstractSet[str], form: Form) -> tuple[Counter[str], Counter[str], int]:
     """Phrases, the sentences that each stands in, and the number of words."""
     counts, spread, words = Counter[str](), Counter[str](), 0
     for text in texts:
         here = Counter[str]()
-        for part in _parts(text):
+        for part in _parts(text, form):
             words += len(part)
             here.update(_phrases(part, stop))
         counts.update(here)
@@ -193,11 +200,13 @@ def _count(texts: Iterable[str], stop: AbstractSet[str]) -> tuple[Counter[str], 
     return counts, spread, words
 
 
-def _count_chosen(texts: Iterable[str], chosen: AbstractSet[str], stop: AbstractSet[str]) -> tuple[Counter[str], int]:
+def _count_chosen(
+    texts: Iterable[str], chosen: AbstractSet[str], stop: AbstractSet[str], form: Form
+) -> tuple[Counter[str], int]:
     """How often the chosen phrases stand there, and the number of words."""
     counts, words = Counter[str](), 0
     for text in texts:
-        for part in _parts(text):
+        for part in _parts(text, form):
             words += len(part)
             counts.update(phrase for phrase in _phrases(part, stop) if phrase in chosen)
     return counts, words
@@ -239,13 +248,13 @@ def _outermost(terms: Sequence[Term]) -> list[Term]:
     return [term for term in terms if inside.get(term.term, 0) < term.count]
 
 
-def _holdings(sentences: Iterable[str], number: dict[str, int]) -> dict[int, tuple[int, ...]]:
+def _holdings(sentences: Iterable[str], number: dict[str, int], form: Form) -> dict[int, tuple[int, ...]]:
     """Terms by sentence, for the sentences that hold any; repeats of a sentence are left out."""
     holds: dict[int, tuple[int, ...]] = {}
     seen = set[int]()
     names = number.keys()
     for index, text in enumerate(sentences):
-        words = normalise(text).split()
+        words = form(text).split()
         held = tuple(sorted(number[name] for name in _occurrences(words, names)))
         if held and (key := hash(tuple(words))) not in seen:
             seen.add(key)

@@ -35,8 +35,8 @@ def magnitudes(stretches: Stretches, ranks: Sequence[int]) -> list[list[float]]:
     bins = [[_find(counts, rank) for rank in ranks] for counts in upper]
     found = []
     for number in range(len(ranks)):
-        lower = _count(stretches, partial(_low, [places[number][0] for places in bins]), STEPS + 2)
-        found.append([_find(counts[1:-1], bins[which][number][1])[0] for which, counts in enumerate(lower)])
+        lower = _count(stretches, partial(_low, [places[number][0] for places in bins]), STEPS)
+        found.append([_find(counts, bins[which][number][1])[0] for which, counts in enumerate(lower)])
     return [
         [_value(at[0] << 16 | low[which]) for at, low in zip(bins[which], found, strict=True)]
         for which in range(len(bins))
@@ -55,8 +55,9 @@ def _count(stretches: Stretches, key: Callable[[Tensor, int], Tensor], size: int
 
 
 def _low(uppers: Sequence[int], bits: Tensor, vector: int) -> Tensor:
-    """1 + the lower 16 bits where the upper ones are the vector's; 0 and STEPS + 1 for smaller and larger entries."""
-    return bits.sub(uppers[vector] << 16).clamp_(-1, STEPS).add_(1)
+    """The lower 16 bits of the entries whose upper ones are the vector's; numpy picks few of many faster than torch."""
+    chosen = np.flatnonzero((bits >> 16).eq_(uppers[vector]).numpy())
+    return torch.from_numpy(bits.numpy()[chosen] & (STEPS - 1))
 
 
 def _find(counts: Tensor, rank: int) -> tuple[int, int]:

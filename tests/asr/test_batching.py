@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from asr_analogy.asr.batching import POOL, padded, pieces, plan
+from asr_analogy.asr.batching import POOL, padded, plan
 from asr_analogy.errors import DataError
-from asr_analogy.speech.audio import SAMPLE_RATE
 
 
 def test_an_epoch_visits_each_utterance_at_most_once() -> None:
@@ -43,22 +42,3 @@ def test_no_utterance_is_an_error() -> None:
 
 def test_labels_are_padded_with_what_no_loss_counts() -> None:
     assert torch.equal(padded([[1, 2], [3]]), torch.tensor([[1, 2], [3, -100]]))
-
-
-def test_pieces_lose_no_sample_and_fit_the_window() -> None:
-    samples = np.random.default_rng(0).standard_normal(7 * SAMPLE_RATE + 11).astype(np.float32)
-    parts = pieces(samples, 2.0)
-    assert np.array_equal(np.concatenate(parts), samples)
-    assert max(map(len, parts)) <= 2 * SAMPLE_RATE and len(parts) >= 4
-
-
-def test_pieces_are_cut_in_the_silence() -> None:
-    samples = np.ones(3 * SAMPLE_RATE, dtype=np.float32)
-    samples[26_000:27_000] = 0
-    first, second = pieces(samples, 2.0)
-    assert 26_000 <= len(first) <= 27_000
-
-
-def test_a_clip_that_fits_stays_whole() -> None:
-    samples = np.ones(2 * SAMPLE_RATE, dtype=np.float32)
-    assert [len(part) for part in pieces(samples, 2.0)] == [2 * SAMPLE_RATE]

@@ -14,6 +14,10 @@ from safetensors.torch import load_file
 
 from asr_analogy.asr.ranks import shard
 from asr_analogy.recipe import Recipe
+from asr_analogy.stages.evaluate import evaluate
+from asr_analogy.stages.merge import merge
+from asr_analogy.stages.train import train
+from asr_analogy.workspace import Workspace, content
 
 ARM = "domain-synthetic"
 
@@ -26,7 +30,7 @@ def together(recipe: Recipe, root: Path, world: int, verb: str = "train") -> lis
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     arm = ["--arm", ARM] if verb == "train" else []
-    command = [sys.executable, "-m", "asr_analogy", verb, str(file), "--workspace", str(root), "--json", *arm]
+    command = [sys.executable, "-m", "asr_analogy", *verb.split(), str(file), "--workspace", str(root), "--json", *arm]
     started = []
     for rank in range(world):
         own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world)}
@@ -75,4 +79,29 @@ def test_several_processes_can_only_train(tmp_path: Path) -> None:
     recipe = models.recipe(models.tiny("conformer", tmp_path / "base"))
     ended = together(recipe, tmp_path / "run", 2, "report")
     assert [process.returncode for process in ended] == [2, 2]
-    assert "several processes can only train" in ended[0].stderr
+    assert "several processes can only train or eval" in ended[0].stderr
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_two_processes_decode_what_one_does(family: str, tmp_path: Path) -> None:
+    texts = [text + " " + other for text in models.TEXTS for other in models.TEXTS]
+    recipe = models.recipe(models.tiny(family, tmp_path / "base"), train={"steps": 1}, evaluate={"batch": 1})
+    one = Workspace(tmp_path / "of-1")
+    models.prepare(one.root, texts)
+    train(recipe, one)
+    merge(recipe, one)
+    two = Workspace(tmp_path / "of-2")
+    two.root.mkdir()
+    for name in ("prepared", "models"):
+        (two.root / name).symlink_to(one.root / name)
+    evaluate(recipe, one)
+    ended = together(recipe, two.root, 2, "eval")
+    assert [process.returncode for process in ended] == [0, 0], ended
+    assert [bool(process.stdout) for process in ended] == [True, False]
+    for system in ("base", "domain-synthetic", "merged"):
+        name = f"hypotheses/domain-test/{system}"
+        assert content(two.root / name) == content(one.root / name)
+    assert content(two.root / "scores") == content(one.root / "scores")
+    assert not list((two.root / "hypotheses/domain-test").glob(".*"))
+    refused = together(recipe, two.root, 2, "eval --force")
+    assert [process.returncode for process in refused] == [2, 2] and "--force goes with one" in refused[0].stderr

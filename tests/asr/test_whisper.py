@@ -1,5 +1,7 @@
+import copy
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import models
@@ -7,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from asr_analogy.asr.batching import pieces
-from asr_analogy.asr.family import open_recogniser
+from asr_analogy.asr.beams import beam_search
+from asr_analogy.asr.family import open_recogniser, ready
+from asr_analogy.asr.greedy import greedy
+from asr_analogy.asr.hub import find
 from asr_analogy.asr.whisper import WhisperRecogniser
 from asr_analogy.errors import DataError, RecipeError
 from asr_analogy.speech.audio import SAMPLE_RATE
@@ -121,12 +125,72 @@ def test_transcripts_do_not_depend_on_the_batch(whisper: Path) -> None:
     assert len(set(recogniser.transcribe(clips))) > 1
 
 
-def test_long_audio_is_cut_and_joined(whisper: Path) -> None:
+@pytest.fixture(scope="module")
+def micro() -> WhisperRecogniser:
+    """A model that has learnt to write, and to end."""
+    found = ready(find("data/foundations/whisper-micro"), "en")
+    assert isinstance(found, WhisperRecogniser)
+    return found
+
+
+WORDS = ("ab", "cab deed face", "badge face egg a fee", "deed", "fad gag bead")
+
+
+@pytest.mark.parametrize("suppress", [False, True])
+@pytest.mark.parametrize("terms", [(), ("cab", "deed")])
+def test_tokens_are_those_of_generate(micro: WhisperRecogniser, terms: Sequence[str], suppress: bool) -> None:
+    """Also where clips leave the batch one by one, with suppressed tokens, and behind a prompt."""
+    clips = [models.clip(text, voice) for voice, text in enumerate(WORDS)]
+    features, before = micro._features(clips), micro._before(terms)
+    start = [*before, micro.model.generation_config.decoder_start_token_id, *micro.prompt]
+    settings = copy.deepcopy(micro.model.generation_config)
+    given = {"prompt_ids": torch.tensor(before) if before else None, "max_new_tokens": 40}
+    with torch.inference_mode():
+        plain = greedy(micro.model, features, start, [40] * 5)
+        if suppress:
+            longest = max(plain, key=len)
+            micro.model.generation_config.suppress_tokens = [longest[1], longest[4]]
+            micro.model.generation_config.begin_suppress_tokens = [longest[0]]
+        try:
+            for beams in (1, 2, 5):
+                found = beam_search(micro.model, features, start, [40] * 5, beams)
+                found = greedy(micro.model, features, start, [40] * 5) if beams == 1 else found
+                theirs = micro.model.generate(features, **micro.decoding, num_beams=beams, **given).tolist()
+                end = settings.eos_token_id
+                assert found == [[*row, end][: [*row, end].index(end)] for row in theirs]
+                assert len(set(map(len, found))) > 2 and (found == plain) == (beams == 1 and not suppress)
+                alone = beam_search(micro.model, features[3:4], start, [3], beams)
+                assert alone[0] == beam_search(micro.model, features, start, [40, 9, 7, 3, 1], beams)[3]
+        finally:
+            micro.model.generation_config = settings
+
+
+def test_limits_come_from_the_length_of_the_clip(whisper: Path) -> None:
+    recogniser = opened(whisper, weights=True)
+    features = recogniser._features([models.clip("ab"), models.clip("cab")])
+    start = [recogniser.model.generation_config.decoder_start_token_id, *recogniser.prompt]
+    assert [len(row) for row in greedy(recogniser.model.eval(), features, start, [3, 9])] == [3, 9]
+
+
+def test_a_prompt_of_terms(whisper: Path, micro: WhisperRecogniser, tmp_path: Path) -> None:
     recogniser = opened(whisper, weights=True)
     recogniser.model.eval()
-    first, second = models.clip("abcabcabcabcabc"), models.clip("gegegegeg", 1)
-    silence = np.zeros(SAMPLE_RATE // 4, dtype=np.float32)
-    whole = np.concatenate([first, silence, second])
-    assert len(whole) > 2 * SAMPLE_RATE
-    texts = recogniser.transcribe(pieces(whole, 2.0))
-    assert recogniser.transcribe([whole, first]) == [" ".join(texts).strip(), recogniser.transcribe([first])[0]]
+    vocabulary = recogniser.processor.tokenizer.get_vocab()
+    before = recogniser._before(["cab", "deed"])
+    assert before[0] == vocabulary["<|startofprev|>"]
+    assert recogniser.processor.tokenizer.decode(before[1:]) == " cab, deed"
+    assert recogniser._before(["cab", "x" * 40]) == before[:5] and recogniser._before([]) == []  # 20 positions at most
+    clips = [models.clip("abba fee"), models.clip("bead")]
+    told = micro.transcribe(clips, prompt=["cab", "deed"])
+    assert told != micro.transcribe(clips)
+    assert told == [micro.transcribe([clip], prompt=["cab", "deed"])[0] for clip in clips]
+    bare = opened(
+        models.whisper(tmp_path / "bare", special=[name for name in models.SPECIAL if name != "<|startofprev|>"])
+    )
+    with pytest.raises(RecipeError, match=r"prompt: .* no <\|startofprev\|>"):
+        bare._before(["cab"])
+
+
+def test_a_clip_beyond_the_window_is_never_cut_off(whisper: Path) -> None:
+    with pytest.raises(ValueError, match="longer than the window"):
+        opened(whisper, weights=True).transcribe([np.ones(2 * SAMPLE_RATE + 1, dtype=np.float32)])

@@ -248,3 +248,38 @@ def test_fingerprint_of_folder_and_parquet(clips: Path) -> None:
     after = fingerprint(Source(audiofolder=clips)), fingerprint(Source(parquet=path))
     assert before[0] != after[0] and before[1] != after[1]
     assert fingerprint(Source(hub="some/set")) is None
+
+
+def test_a_test_set_may_list_keywords(tmp_path: Path, clips: Path) -> None:
+    """Instead of a transcript, beside one, or not at all; what training reads needs a transcript as before."""
+    sound = {"audio": "clips/0.wav"}
+    lines = [
+        {**sound, "keywords": ["habeas corpus", " Lien ", ""]},
+        {**sound, "text": "A lien.", "keywords": ["lien"]},
+        {**sound, "text": "A lien.", "keywords": None},
+        '{"audio": "clips/0.wav", "text": NaN, "keywords": NaN}',
+        {**sound, "keywords": []},
+    ]
+    source = Source(manifest=manifest(tmp_path, lines))
+    found = [(row.text, row.keywords) for row in rows(source, testing=True)]
+    assert found == [("", ("habeas corpus", "Lien")), ("A lien.", ("lien",)), ("A lien.", ()), ("", ()), ("", ())]
+    with pytest.raises(DataError, match='manifest.jsonl:1: no "text", and every utterance needs a transcript'):
+        list(rows(source))
+    assert [row.keywords for row in rows(Source(manifest=manifest(tmp_path, lines[1:2])))] == [()]
+
+
+@pytest.mark.parametrize("keywords", ["lien", ["lien", 5], {"lien": 1}, 3, True, [["lien"]]])
+def test_keywords_that_are_no_list_of_texts(tmp_path: Path, clips: Path, keywords: Any) -> None:
+    path = manifest(tmp_path, [*records(), {"audio": "clips/0.wav", "keywords": keywords}])
+    with pytest.raises(DataError, match=f'{path}:4: "keywords" is .*; write a list of texts, "keywords": .'):
+        list(rows(Source(manifest=path), testing=True))
+
+
+def test_keywords_are_part_of_the_fingerprint(tmp_path: Path, clips: Path) -> None:
+    found = {
+        fingerprint(Source(manifest=manifest(tmp_path, [{"audio": "clips/0.wav", "keywords": words}])), testing=True)
+        for words in (["lien"], ["liens"], ["lien", "corpus"])
+    }
+    assert len(found) == 3
+    plain = Source(manifest=manifest(tmp_path, records()))
+    assert fingerprint(plain, testing=True) == fingerprint(plain), "corpora of older workspaces are still known"

@@ -21,6 +21,7 @@ from asr_analogy.recipe import Recipe
 from asr_analogy.speech import audio, shards
 from asr_analogy.speech.corpora import Corpus, corpora
 from asr_analogy.speech.corpus import Utterance, read_corpus
+from asr_analogy.speech.recordings import READ
 from asr_analogy.speech.script import held_out, length, write_script
 from asr_analogy.speech.shards import batched
 from asr_analogy.speech.sources import rows
@@ -600,11 +601,11 @@ def test_real_recordings_are_read_in_lots(trial: Trial) -> None:
     pq.write_table(pa.table(table), trial.folder / "a.parquet", row_group_size=64)
     source = trial.recipe(f"general.real={{parquet: {trial.folder}/a.parquet}}").general.real
     tracemalloc.start()
-    total = sum(len(part) for part in batched(rows(source), stage.READ))
+    total = sum(len(part) for part in batched(rows(source), READ))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert total == count and count > 2 * stage.READ / 3
-    assert peak < 2.5 * stage.READ * len(sound)
+    assert total == count and count > 2 * READ / 3
+    assert peak < 2.5 * READ * len(sound)
 
 
 def test_manifest_row_without_text(trial: Trial) -> None:
@@ -613,3 +614,42 @@ def test_manifest_row_without_text(trial: Trial) -> None:
         file.write('{"audio": "clips/0.wav"}\n')
     with pytest.raises(DataError, match=r'general-real: .*real.jsonl:9: no "text"'):
         trial.prepare()
+
+
+def test_a_test_set_with_keywords_only(trial: Trial) -> None:
+    """Rows with neither text nor keywords are dropped with a reason; keywords stay with their clip."""
+    rows = recordings(trial)
+    lines = [{"audio": rows[0]["audio"], "keywords": ["door", "close it"]}, {"audio": rows[1]["audio"]}, rows[3]]
+    path = trial.folder / "keywords.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in lines))
+    trial.data["domain"]["test"] = {"manifest": str(path)}
+    assert estimate(trial.recipe(), Workspace(trial.folder / "none"))[-1].audio_hours > 0
+    trial.prepare()
+    found = trial.corpus("domain-test")
+    assert [(row.text, row.keywords) for row in found] == [("", ("door", "close it")), (rows[3]["text"], ())]
+    assert trial.corpus("general-real")[0].keywords == ()
+    reasons = (trial.folder / "run/prepared/domain-test/dropped.jsonl").read_text()
+    assert 'neither \\"text\\" nor \\"keywords\\"' in reasons and trial.summary("domain-test")["dropped"] == 1
+    path.write_text(json.dumps(lines[1]) + "\n")
+    with pytest.raises(DataError, match='domain-test: none of 1 utterances is usable; the first: neither "text" nor'):
+        trial.prepare(where="other")
+    path.write_text("")
+    with pytest.raises(DataError, match="domain-test: .*keywords.jsonl: no utterance there"):
+        trial.prepare(where="other")
+    path.write_bytes('{"audio": "a.wav", "keywords": ["café"]}'.encode("latin-1"))
+    with pytest.raises(DataError, match="domain-test: .*keywords.jsonl: not UTF-8 text"):
+        trial.prepare(where="other")
+
+
+def test_several_test_sets(trial: Trial) -> None:
+    simulate = trial.data["domain"]["test"]
+    trial.write("other", ["The clerk read the docket."])
+    trial.data["domain"]["test"] = {"court": simulate, "clerk": {**simulate, "text": str(trial.folder / "other.txt")}}
+    trial.data["general"]["test"] = {"office": simulate}
+    trial.write("domain", [*DOMAIN * 20, "The clerk read the docket."])
+    with pytest.raises(DataError, match="1 of 7 sentences stand in a test set as well"):
+        trial.prepare()
+    trial.write("domain", DOMAIN)
+    trial.prepare()
+    names = ["domain-test-court", "domain-test-clerk", "general-test-office"]
+    assert [len(trial.corpus(name)) for name in names] == [2, 1, 2]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from asr_analogy.asr.panel import systems
 from asr_analogy.errors import DataError, MissingError, RecipeError
 from asr_analogy.recipe import Recipe
-from asr_analogy.stages import evaluate as evaluating
 from asr_analogy.stages import train as training
 from asr_analogy.stages.evaluate import evaluate
 from asr_analogy.stages.geometry import DOMAIN, VECTOR, compare, geometry
@@ -100,7 +100,7 @@ def test_a_stored_vector_gives_the_same_merged_model(finished: Path, store: Stor
     save_run(store, "ready", finished / "run")
     recipe, place = only_domain(finished, tmp_path / "short")
     assert training.arms(recipe) == [C]
-    assert evaluating.systems(recipe) == ["base", C, "merged"]
+    assert systems(recipe) == ["base", C, "merged"]
     assert [step.done for step in estimate(recipe, place)] == [False]
     train(recipe, place)
     merge(recipe, place)
