@@ -77,7 +77,7 @@ def system_scores(texts: list[str], heard: list[str], baseline: list[str], langu
 
 NEWER = {
     "matched_pairs_p": 0.0123,
-    "terms": {"said": 40, "written": 30, "both": 28, "recall": 70.0, "precision": 93.333, "recall_difference_interval": [1.5, 9.5]},
+    "terms": {"said": 40, "written": 30, "both": 28, "recall": 70.0, "precision": 93.333, "recall_difference": 5.5, "recall_difference_interval": [1.5, 9.5]},
     "b_wer": 12.5,
     "u_wer": 9.25,
     "hallucination": {"bursts": 1, "loops": 2, "over_100": 3, "empty": 4},

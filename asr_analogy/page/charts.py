@@ -134,8 +134,9 @@ def curve(name: str, title: str, axis: str, unit: str, series: Sequence[Series],
         parts.append(f'<text x="{x}" y="{over - 12}" class="tick mid strong">chosen {chosen:g}</text>')
     for one in series:
         parts += _line(one, across, up)
-        x, y = across(one.points[-1].x), up(one.points[-1].y)
-        parts.append(f'<text x="{x:.2f}%" y="{y - 11:.1f}" class="tick strong mid">{html.escape(one.name)}</text>')
+        last = one.points[-1]
+        place = f'x="{across(last.x):.2f}%" y="{up(last.y) - 11:.1f}"'
+        parts.append(f'<text {place} class="tick strong mid">{html.escape(one.name)}</text>')
     return "\n".join([*parts, "</svg>"])
 
 

@@ -147,7 +147,7 @@ def tiles(scores: Scores, costs: Sequence[Cost]) -> list[Tile]:
         value = f"{number(rival[rate], 1)} → {number(row[rate], 1)} %"
         note = f"{short(other)} → {short(own)}, {number(row.get('relative_to_c'), 1, True)} % relative"
         found.append(Tile(f"{rate.upper()}, {name}", value, note))
-    first = next(iter(domain_tests(scores).values()), {"systems": {}})["systems"]
+    first: dict[str, Any] = next(iter(domain_tests(scores).values()), {"systems": {}})["systems"]
     for system, label in (("base", "Against the base"), ("domain-real", "Against the oracle")):
         one, two = first.get(system, {}).get(rate), first.get(own, {}).get(rate)
         if one is not None and two is not None and system != own:

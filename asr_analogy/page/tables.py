@@ -84,7 +84,8 @@ def rates(name: str, test: Test, main: str = "wer", baseline: str = "domain-synt
         edits = [row.get(key) for key in ("substitutions", "deletions", "insertions")]
         change = [number(row.get("difference_to_c"), sign=True), span(row.get("difference_interval"), sign=True)]
         change += [number(row.get("relative_to_c"), 1, True, " %"), number(row.get("probability_better"), 3)]
-        change.append(number(row.get("matched_pairs_p"), 4))
+        p = row.get("matched_pairs_p")
+        change.append("< 0.0001" if p is not None and p < 1e-4 else number(p, 4))
         rows.append(
             (
                 short(system),

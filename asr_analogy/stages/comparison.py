@@ -29,9 +29,9 @@ def comparison(folders: Sequence[Path], out: Path) -> dict[str, Any]:
         run["label"] = label
     found = compared(runs)
     inputs = {run["label"]: run["scores_content"] for run in runs}
-    place = Workspace(out.parent).folder(out.name, inputs, force=True)
-    place.done()  # refuses a folder that is not ours
-    with place.writing() as partial:
+    made = Workspace(out.parent).folder(out.name, inputs, force=True)
+    made.done()  # refuses a folder that is not ours
+    with made.writing() as partial:
         write_whole(partial / "comparison.json", json.dumps(found, indent=1, ensure_ascii=False))
         write_whole(partial / "comparison.md", markdown(found))
         write_whole(partial / "comparison.html", overview(found))

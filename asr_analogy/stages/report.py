@@ -11,7 +11,7 @@ from asr_analogy.text.tables import HEADINGS, TITLES, across, headings, notes, r
 from asr_analogy.text.verdict import verdict
 from asr_analogy.workspace import Workspace, content, read_record, write_whole
 
-__all__ = ["HEADINGS", "TITLES", "files", "headings", "markdown", "notes", "report", "rows", "title", "verdict"]
+__all__ = ["HEADINGS", "TITLES", "files", "headings", "markdown", "notes", "report", "report_again", "rows", "scored", "title", "verdict"]  # fmt: skip
 
 
 def report(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
@@ -135,7 +135,8 @@ def markdown(found: dict[str, Any]) -> str:
     """The report as Markdown."""
     lines = [f"# {found['name']}", "", found["verdict"], ""]
     scale = "" if found["scale"] is None else f", scale {found['scale']:g}"
-    lines += [f"Base `{found['base']}`{scale}, seed {found['seed']}, {found.get('rate', 'wer').upper()} with normaliser {found['normaliser']} on both sides, "
+    rate = found.get("rate", "wer").upper()
+    lines += [f"Base `{found['base']}`{scale}, seed {found['seed']}, {rate} with normaliser {found['normaliser']} on both sides, "
               f"{found['draws']} bootstrap draws by {found['group']}.", ""]  # fmt: skip
     lines += [choice(found["choice"]), ""] if "choice" in found else []
     for name, test in found["tests"].items():
