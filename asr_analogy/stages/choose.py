@@ -61,6 +61,15 @@ def estimate(recipe: Recipe, workspace: Workspace, hours: Mapping[str, float]) -
     """What choose would do; `hours` holds the audio of each prepared corpus, as known or estimated."""
     if not isinstance(recipe.merge.scale, str):
         return []
+    try:
+        done = folder(recipe, workspace).done()
+    except DataError:  # its arms are not trained yet
+        done = False
+    return [_step(recipe, hours, done)]
+
+
+def _step(recipe: Recipe, hours: Mapping[str, float], done: bool) -> Step:
+    """What the choice takes: the hours that its candidates decode, and the seconds of that."""
     from asr_analogy.asr.cost import TYPICAL, seconds
     from asr_analogy.asr.family import open_recogniser
     from asr_analogy.vectors.coefficients import most
@@ -70,15 +79,11 @@ def estimate(recipe: Recipe, workspace: Workspace, hours: Mapping[str, float]) -
     count = most() + (2 * len(FACTORS) if how == "entropy" else 0) if how in HEARD else 1
     audio = count * share * hours.get(HEARD[how], 0.0) if how in HEARD else 0.0
     audio += (count + 1) * hours.get("general-dev", 0.0) if recipe.merge.max_forgetting is not None else 0.0
-    try:
-        done = folder(recipe, workspace).done()
-    except DataError:  # its arms are not trained yet
-        done = False
     base = find(recipe.base)
     window = open_recogniser(base, recipe.language, weights=False).window
     cost = round(seconds(base, window, 3600 * audio / TYPICAL, 3 if how == "entropy" else 2) + 2 * count, 1)
     detail = f"{how}, at most {count} candidates" if audio else f"{how}, nothing is decoded"
-    return [Step(PLACE, done, detail, round(audio, 3), 0.0 if done else cost, 0.1)]
+    return Step(PLACE, done, detail, round(audio, 3), 0.0 if done else cost, 0.1)
 
 
 def choose(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
@@ -93,7 +98,7 @@ def choose(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
     if place.done():
         log.info("choose: the scale is there")
         return
-    step = estimate(recipe, workspace, _hours(recipe, workspace))[0]
+    step = _step(recipe, _hours(recipe, workspace), False)
     log.info("choose: %s, %.2f h to decode, about %.0f s", step.detail, step.audio_hours, step.seconds)
     with place.writing() as out:
         started = time.time()

@@ -254,6 +254,11 @@ def test_a_budget_that_nothing_meets_ends_with_exit_6(trained: Path, place: Work
     with pytest.raises(GateError, match=r"scale 0\.\d+ \(dev\) costs"):
         heard.by_norms()
     choose(recipe(trained / "base", "metagpt", merge={"max_forgetting": 500}), place)
+    with pytest.raises(RecipeError, match="choice: made from other inputs .*--force"):
+        choose(recipe(trained / "base", "metagpt"), place)
+    choose(recipe(trained / "base", "metagpt"), place, force=True)
+    assert chosen(place)["max_forgetting"] is None
+    choose(recipe(trained / "base", "metagpt", merge={"max_forgetting": 500}), place, force=True)
     assert chosen(place)["curve"][0]["general_wer"] is not None and chosen(place)["max_forgetting"] == 500
 
 
