@@ -1,189 +1,43 @@
 """The command line: one command per verb, no logic. Heavy imports happen inside a command only."""
 
 import json
-import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asr_analogy.cli_judging import judging
+from asr_analogy.cli_recipe import (
+    STAGES,
+    Arms,
+    AsJson,
+    DryRun,
+    Force,
+    Overrides,
+    Place,
+    RecipeFile,
+    Verbose,
+    run_stage,
+    run_stages,
+    start_log,
+)
+from asr_analogy.cli_tables import show_table
 from asr_analogy.cli_vectors import vectors
-from asr_analogy.errors import AnalogyError, DataError, Interrupted, RecipeError
+from asr_analogy.errors import AnalogyError, Interrupted, RecipeError
 
 if TYPE_CHECKING:
     from asr_analogy.recipe import Recipe
-    from asr_analogy.workspace import Step, Workspace
+    from asr_analogy.workspace import Workspace
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=(
     "Adapt a speech recogniser to a domain from text alone: merged = C + scale * (B - A)."
 ))  # fmt: skip
 
 app.add_typer(vectors, name="vectors")
-
-RecipeFile = Annotated[
-    Path, typer.Argument(help="recipe (YAML); a shipped one may be named, e.g. recipes/quickstart.yaml")
-]
-Overrides = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="override a recipe key, e.g. --set merge.scale=0.5")
-]
-Place = Annotated[Path | None, typer.Option(help="folder of the run  [default: runs/<recipe name>]")]
-Force = Annotated[bool, typer.Option(help="replace what was made from other inputs")]
-DryRun = Annotated[bool, typer.Option(help="print the plan and its cost, do nothing, load no weights")]
-AsJson = Annotated[bool, typer.Option("--json", help="print machine-readable output on stdout")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="say more on stderr")]
-Arms = Annotated[list[str], typer.Option("--arm", help="train only this arm (may be given again)")]
-
-STAGES = ("prepare", "train", "merge", "eval", "report")
-
-
-def _stage(
-    names: Sequence[str],
-    path: Path,
-    overrides: Sequence[str],
-    place: Path | None,
-    force: bool,
-    dry_run: bool,
-    as_json: bool,
-    verbose: bool,
-    only: Sequence[str] = (),
-    join: bool = False,
-) -> None:
-    from asr_analogy.recipe import Recipe
-    from asr_analogy.workspace import Workspace, follower, processes
-
-    _logging(verbose)
-    if processes() > 1 and list(names) not in (["train"], ["eval"]):
-        raise RecipeError("several processes can only train or eval: give the launcher one of these commands")
-    if processes() > 1 and force and "eval" in names:
-        raise RecipeError("eval: --force goes with one process; give it to a call of its own")
-    recipe = Recipe.load(path, overrides)
-    workspace = Workspace(place or Path("runs") / recipe.name)
-    if dry_run:
-        _show_plan(recipe, workspace, as_json)
-        return
-    with nullcontext() if join else workspace.locked(*only):  # arms may train side by side
-        for name in names:
-            _call(name, recipe, workspace, force, only)
-    if "report" in names:
-        _show_report(workspace, as_json)
-    elif as_json and not follower():
-        print(json.dumps({"workspace": str(workspace.root), "done": list(names)}))
-
-
-def _call(name: str, recipe: "Recipe", workspace: "Workspace", force: bool, only: Sequence[str]) -> None:
-    if name == "prepare":
-        from asr_analogy.stages.prepare import prepare
-
-        prepare(recipe, workspace, force)
-    elif name == "audit":
-        from asr_analogy.stages.audit import audit
-
-        audit(recipe, workspace, force)
-    elif name == "train":
-        from asr_analogy.stages.train import train
-
-        train(recipe, workspace, only, force)
-    elif name == "merge":
-        _merge(recipe, workspace, force)
-    elif name == "eval":
-        from asr_analogy.stages.evaluate import evaluate
-
-        evaluate(recipe, workspace, force)
-    else:
-        from asr_analogy.stages.geometry import geometry
-        from asr_analogy.stages.report import report
-
-        geometry(recipe, workspace)
-        report(recipe, workspace)
-
-
-def _merge(recipe: "Recipe", workspace: "Workspace", force: bool) -> None:
-    """Equip C with the stored vector if the recipe names one, else choose the scale if need be and merge the arms."""
-    if recipe.general.vector is not None:
-        from asr_analogy.stages.equip import equip
-
-        equip(recipe, workspace, force)
-        return
-    from asr_analogy.stages.choose import choose
-    from asr_analogy.stages.merge import merge
-
-    choose(recipe, workspace, force)
-    merge(recipe, workspace, force)
-
-
-def _plan(recipe: "Recipe", workspace: "Workspace") -> "list[Step]":
-    from asr_analogy.stages import choose, equip, evaluate, merge, prepare, train
-
-    prepared = prepare.estimate(recipe, workspace)
-    hours = {step.name.removeprefix("prepared/"): step.audio_hours for step in prepared}
-    trained = train.estimate(recipe, workspace, hours)
-    merged = merge.estimate(recipe, workspace) if recipe.general.vector is None else equip.estimate(recipe, workspace)
-    chosen = choose.estimate(recipe, workspace, hours)
-    return [*prepared, *trained, *chosen, *merged, *evaluate.estimate(recipe, workspace, hours)]
-
-
-def _show_plan(recipe: "Recipe", workspace: "Workspace", as_json: bool) -> None:
-    steps = _plan(recipe, workspace)
-    todo = [step for step in steps if not step.done]
-    totals = {name: round(sum(getattr(step, name) for step in todo), 2) for name in ("seconds", "megabytes")}
-    if as_json:
-        print(json.dumps({"workspace": str(workspace.root), "steps": [vars(step) for step in steps], **totals}))
-        return
-    print(f"{workspace.root}: {len(steps) - len(todo)} of {len(steps)} folders are there")
-    for step in steps:
-        hours = f"{step.audio_hours:.2f} h" if step.audio_hours else ""
-        cost = "" if step.done else f"about {step.seconds:.0f} s, {step.megabytes:.1f} MB"
-        print(f"  {'done' if step.done else 'run ':4}  {step.name:38} {hours:>8}  {cost}  {step.detail}".rstrip())
-    print(f"to do: about {totals['seconds']:.0f} s on this machine, {totals['megabytes']:.0f} MB of disk")
-
-
-def _show_report(workspace: "Workspace", as_json: bool) -> None:
-    from asr_analogy.stages.report import files
-
-    found = json.loads(files(workspace)[0].read_text())
-    if as_json:
-        print(json.dumps(found))
-        return
-    _show_scores(found)
-    print(f"report: {files(workspace)[1]}")
-
-
-def _show_scores(found: dict[str, Any]) -> None:
-    """The tables of all test sets, and the verdict."""
-    from asr_analogy.text.tables import across, headings, notes, rows, title
-    from asr_analogy.text.verdict import verdict
-
-    for name, test in found["tests"].items():
-        _show_table(title(name, test), headings(test), rows(test))
-        print("\n".join([*notes(test), ""]))
-    print("\n".join([*across(found), verdict(found)]))
-
-
-def _show_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Names stand left, numbers right; only notes may be broken into lines."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in headings:
-        words = heading in ("system", "card", "note", "base", "run", "test")
-        table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "note")
-    for cells in rows:
-        table.add_row(*cells)
-    Console(width=None if sys.stdout.isatty() else 150).print(table)
-
-
-def _logging(verbose: bool) -> None:
-    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
-    from asr_analogy.workspace import follower
-
-    level = logging.WARNING if follower() else logging.INFO  # one of several processes is enough to listen to
-    logging.getLogger("asr_analogy").setLevel(logging.DEBUG if verbose else level)
 
 
 def _verb(name: str, stages: Sequence[str], text: str) -> None:
@@ -199,7 +53,7 @@ def _verb(name: str, stages: Sequence[str], text: str) -> None:
         as_json: AsJson = False,
         verbose: Verbose = False,
     ) -> None:
-        _stage(stages, recipe, set_, workspace, force, dry_run, as_json, verbose)
+        run_stages(stages, recipe, set_, workspace, force, dry_run, as_json, verbose)
 
 
 _verb("run", STAGES, "Do everything: prepare, train, merge, eval, report. Finished parts are skipped.")
@@ -222,7 +76,7 @@ def prepare(
     if join and (force or audit):
         raise RecipeError("prepare: --join goes without --force and --audit; give those to a call of its own")
     stages = ["prepare", "audit"] if audit else ["prepare"]
-    _stage(stages, recipe, set_, workspace, force, dry_run, as_json, verbose, join=join)
+    run_stages(stages, recipe, set_, workspace, force, dry_run, as_json, verbose, join=join)
 
 
 @app.command(
@@ -243,7 +97,7 @@ def compare_tts(
     from asr_analogy.stages.compare import compare
     from asr_analogy.workspace import Workspace
 
-    _logging(verbose)
+    start_log(verbose)
     loaded = Recipe.load(recipe, set_)
     place = Workspace(workspace or Path("runs") / loaded.name)
     with place.locked():
@@ -255,7 +109,7 @@ def _judge(recipe: "Recipe", workspace: "Workspace") -> None:
     """Take a recipe through the stages that end in scores."""
     with workspace.locked():
         for name in STAGES[: STAGES.index("report")]:
-            _call(name, recipe, workspace, False, ())
+            run_stage(name, recipe, workspace, False, ())
 
 
 def _show_comparison(found: dict[str, Any], workspace: "Workspace", as_json: bool) -> None:
@@ -264,7 +118,7 @@ def _show_comparison(found: dict[str, Any], workspace: "Workspace", as_json: boo
     if as_json:
         print(json.dumps(found))
         return
-    _show_table(title(found), HEADINGS, rows(found))
+    show_table(title(found), HEADINGS, rows(found))
     print(f"comparison: {workspace.root / 'compare' / 'compare.md'}")
 
 
@@ -279,7 +133,7 @@ def train(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    _stage(["train"], recipe, set_, workspace, force, dry_run, as_json, verbose, arm)
+    run_stages(["train"], recipe, set_, workspace, force, dry_run, as_json, verbose, arm)
 
 
 @app.command(
@@ -306,7 +160,7 @@ def merge(
             raise RecipeError(
                 f"merge: {given[0]} merges folders and goes without a recipe; for a recipe use --set merge.scale=0.5"
             )
-        _stage(["merge"], recipe, set_, workspace, force, dry_run, as_json, verbose)
+        run_stages(["merge"], recipe, set_, workspace, force, dry_run, as_json, verbose)
         return
     if vector and (plus or minus):
         raise RecipeError("merge: --vector stands instead of --plus and --minus; give one or the other")
@@ -317,7 +171,7 @@ def merge(
     from asr_analogy.stages.equip import equip_folders
     from asr_analogy.stages.merge import merge_folders
 
-    _logging(verbose)
+    start_log(verbose)
     how = Merge.given(set_)
     scale = how.number if scale is None else scale
     if dry_run:
@@ -338,41 +192,6 @@ def merge(
     print(json.dumps({"out": str(out), "scale": scale}) if as_json else f"merged: {out}")
 
 
-@app.command(help="Transcribe sound files with a model: text per file, or JSON lines with times.")
-def transcribe(
-    model: Annotated[str, typer.Argument(help="model folder (e.g. runs/NAME/models/merged) or hub id")],
-    files: Annotated[list[Path], typer.Argument(help="sound files, folders of them, or JSON-lines manifests")],
-    language: Annotated[str | None, typer.Option(help="language that is spoken  [default: the model's own]")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="clips decoded together")] = 32,
-    beams: Annotated[int, typer.Option(min=1, help="hypotheses kept; 1 takes the likeliest token every time")] = 1,
-    out: Annotated[Path | None, typer.Option(help="write a .jsonl, or the .txt, .srt or .vtt of one recording")] = None,
-    as_json: AsJson = False,
-    verbose: Verbose = False,
-) -> None:
-    from asr_analogy.stages.transcribe import check_out, write
-    from asr_analogy.stages.transcribe import transcribe as hear
-
-    _logging(verbose)
-    if out is not None:
-        check_out(out)
-    found, failed, count = [], [], 0
-    for heard in hear(model, files, language, batch, beams):
-        count += 1
-        if heard.error is not None:
-            failed.append(heard.error)
-            print(f"asr-analogy: {heard.error}", file=sys.stderr)
-        if out is not None:
-            found.append(heard)
-        elif as_json:
-            print(json.dumps(heard.row(), ensure_ascii=False), flush=True)
-        elif heard.error is None:
-            print(f"{heard.file}\t{heard.text}", flush=True)
-    if out is not None:
-        write(out, found)
-    if failed:
-        raise DataError(f"{len(failed)} of {count} files could not be transcribed, the first: {failed[0]}")
-
-
 @app.command(help="Say what this machine is, what is installed, and which bases fit on it.")
 def doctor(as_json: AsJson = False) -> None:
     from asr_analogy.stages.doctor import HEADINGS, facts, rows, title
@@ -383,119 +202,10 @@ def doctor(as_json: AsJson = False) -> None:
         print(json.dumps(found))
         return
     print("\n".join(facts(found)))
-    _show_table(title(), HEADINGS, rows(found))
+    show_table(title(), HEADINGS, rows(found))
 
 
-@app.command(
-    "eval",
-    help="Transcribe and score: a recipe's test sets with base, B, C, merged (and the oracle), or any test set with any "
-    "models, given as --test, --model, --model, --out.",
-)
-def evaluate(
-    recipe: Annotated[Path | None, typer.Argument(help="recipe (YAML); leave out to judge any models")] = None,
-    test: Annotated[Path | None, typer.Option(help='models: manifest, JSON lines with "audio" and "text" or "keywords"')] = None,
-    model: Annotated[list[str], typer.Option(help="models: folder or hub id; the first is the baseline of every difference")] = [],
-    out: Annotated[Path | None, typer.Option(help="models: the folder to write")] = None,
-    language: Annotated[str | None, typer.Option(help="models: language of the speech  [default: en]")] = None,
-    set_: Overrides = [], workspace: Place = None, force: Force = False, dry_run: DryRun = False, as_json: AsJson = False, verbose: Verbose = False,
-) -> None:  # fmt: skip
-    needed = {"--test": test, "--model": model or None, "--out": out}
-    if recipe is not None:
-        given = next((name for name, value in {**needed, "--language": language}.items() if value is not None), None)
-        if given:
-            raise RecipeError(f"eval: {given} judges models without a recipe; leave the recipe or {given} out")
-        _stage(["eval"], recipe, set_, workspace, force, dry_run, as_json, verbose)
-        return
-    missing = next((name for name, value in needed.items() if value is None), None)
-    if missing:
-        raise RecipeError(f"eval: {missing} is missing; give a recipe, or all of --test, --model and --out")
-    if workspace:
-        raise RecipeError("eval: --workspace goes with a recipe; models are judged in --out")
-    assert test and out
-    _logging(verbose)
-    _judge_models(test, model, out, language or "en", set_, force, dry_run, as_json)
-
-
-def _judge_models(
-    test: Path, models: Sequence[str], out: Path, language: str, overrides: Sequence[str], force: bool, dry_run: bool,
-    as_json: bool,
-) -> None:  # fmt: skip
-    from asr_analogy.recipe import Evaluate, Source
-    from asr_analogy.stages.evaluate import evaluate_models
-    from asr_analogy.stages.prepare import prepare_test
-    from asr_analogy.workspace import Workspace
-
-    options, place = Evaluate.given(overrides), Workspace(out)
-    if (out / "models").exists():
-        raise RecipeError(
-            f"--out {out}: is the workspace of a recipe, whose scores would be replaced; give another folder"
-        )
-    if dry_run:
-        print(f"would transcribe {test} with {', '.join(models)} and write {out}")
-        return
-    with place.locked():
-        prepare_test(Source(manifest=(test,)), place, force)
-        found = evaluate_models(models, place, language, options, force=force)
-    if as_json:
-        print(json.dumps(found))
-        return
-    _show_scores(found)
-    print(f"scores: {out / 'scores' / 'scores.json'}")
-
-
-@app.command(help="Show the tables and write report.html, report.md and report.json; of several runs, compare them.")
-def report(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RECIPE|FOLDER...", help="a recipe, the folder of a finished run, or several folders to compare"
-        ),
-    ],
-    out: Annotated[
-        Path | None, typer.Option(help="several folders: where the comparison is written  [default: comparison]")
-    ] = None,
-    set_: Overrides = [],
-    workspace: Place = None,
-    force: Force = False,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-    verbose: Verbose = False,
-) -> None:
-    if len(runs) == 1 and not runs[0].is_dir():
-        if out is not None:
-            raise RecipeError("report: --out goes with several folders; the report of a recipe is in its workspace")
-        _stage(["report"], runs[0], set_, workspace, force, dry_run, as_json, verbose)
-        return
-    given = {"--set": set_, "--workspace": workspace, "--force": force, "--dry-run": dry_run}
-    wrong = next((name for name, value in given.items() if value), None)
-    if wrong is None and len(runs) == 1 and out is not None:
-        wrong = "--out"
-    if wrong is not None:
-        raise RecipeError(f"report: {wrong} does not go with {'a folder' if len(runs) == 1 else 'several folders'}")
-    _logging(verbose)
-    _report_folders(runs, out or Path("comparison"), as_json)
-
-
-def _report_folders(runs: Sequence[Path], out: Path, as_json: bool) -> None:
-    from asr_analogy.workspace import Workspace
-
-    if len(runs) == 1:
-        from asr_analogy.stages.report import report_again
-
-        place = Workspace(runs[0])
-        report_again(place)
-        _show_report(place, as_json)
-        return
-    from asr_analogy.page.overview import sentence, table_of, title
-    from asr_analogy.stages.comparison import comparison
-
-    found = comparison(runs, out)
-    if as_json:
-        print(json.dumps(found))
-        return
-    headings, rows = table_of(found)
-    _show_table(title(found), headings, rows)
-    print("\n".join([sentence(found), *found["notes"], f"comparison: {out / 'comparison.html'}"]))
+app.add_typer(judging)
 
 
 @contextmanager
