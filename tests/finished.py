@@ -164,7 +164,6 @@ CHOICE = {
         {"scale": 1.2, "wer": 14.0, "interval": None, "general_wer": 27.0, "entropy": None, "inside_budget": False},
     ],
     "folds": [{"name": "bills", "curve": [], "best": 0.5}],
-    "seconds": 3.2,
 }  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from transformers.masking_utils import eager_mask
 from transformers.models.whisper.modeling_whisper import eager_attention_forward
 
 NAME = "by_head"
+LONG = 1_000
+"""Positions from which on it pays: at 500 (our micro Whisper) a step takes 28 % longer than transformers' eager way."""
 
 
 class _ByHead(torch.autograd.Function):
@@ -64,8 +66,10 @@ def by_head(
     return out.view(*heads, *out.shape[1:]).transpose(1, 2).contiguous(), None
 
 
-def register() -> str:
-    """Make it known to transformers; returns its name."""
+def kernel(positions: int) -> str | None:
+    """Its name, for transformers, where it is the fastest way on a CPU to train over so many positions; else None."""
+    if positions < LONG:
+        return None
     AttentionInterface.register(NAME, by_head)
     AttentionMaskInterface.register(NAME, eager_mask)
     return NAME

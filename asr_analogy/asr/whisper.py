@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import WhisperForConditionalGeneration
 
-from asr_analogy.asr.attention import register
+from asr_analogy.asr.attention import kernel
 from asr_analogy.asr.batching import padded
 from asr_analogy.asr.beams import beam_search
 from asr_analogy.asr.family import load_model, open_config, open_processor
@@ -43,8 +43,10 @@ class WhisperRecogniser:
         self.prompts: dict[tuple[str, ...], list[int]] = {}
         self.written = self.processor.tokenizer.init_kwargs.get("label_form") != "letters"
         self.window: float | None = self.processor.feature_extractor.chunk_length
-        self.positions: int | None = open_config(folder).max_target_positions
-        self.model: Any = load_model(WhisperForConditionalGeneration, folder, register()) if weights else None
+        config = open_config(folder)
+        self.positions: int | None = config.max_target_positions
+        attention = kernel(config.max_source_positions)
+        self.model: Any = load_model(WhisperForConditionalGeneration, folder, attention) if weights else None
         if weights:
             _keep_no_keys(self.model)
 

@@ -7,7 +7,6 @@ imported only where something is to be chosen.
 
 import json
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,10 +100,8 @@ def choose(recipe: Recipe, workspace: Workspace, force: bool = False) -> None:
     step = _step(recipe, _hours(recipe, workspace), False)
     log.info("choose: %s, %.2f h to decode, about %.0f s", step.detail, step.audio_hours, step.seconds)
     with place.writing() as out:
-        started = time.time()
         jury = Jury(recipe, workspace, out / "heard")
         found = {"metagpt": jury.by_norms, "shrinkage": jury.by_agreement}.get(recipe.merge.scale, jury.by_search)()
-        found |= {"seconds": round(time.time() - started, 1)}
         write_whole(out / FILE, json.dumps(found, indent=1))
     log.info("choose: scale %g by %s", found["chosen"], found["by"])
 

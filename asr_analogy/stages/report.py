@@ -9,15 +9,20 @@ from asr_analogy.page.build import page
 from asr_analogy.recipe import Recipe
 from asr_analogy.text.tables import HEADINGS, TITLES, across, headings, notes, rows, title
 from asr_analogy.text.verdict import verdict
-from asr_analogy.workspace import Workspace, content, read_record, write_whole
+from asr_analogy.workspace import Workspace, content, hash_of, read_record, write_whole
 
 __all__ = ["HEADINGS", "TITLES", "files", "headings", "markdown", "notes", "report", "report_again", "rows", "scored", "title", "verdict"]  # fmt: skip
+
+
+FILES = ("report.json", "report.md", "report.html")
+FORMAT = 1
+"""Of the three files: a report of another one is made again."""
 
 
 def report(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
     """Write report.html, report.md and report.json into `report/` and return the content of the last.
 
-    It costs little, so it is written anew every time. Raises DataError if there are no scores yet.
+    Skipped if it was made from the folders as they are. Raises DataError if there are no scores yet.
     """
     changed = recipe.model_dump(mode="json", exclude_defaults=True)
     return _write(recipe.model_dump(mode="json"), changed, workspace)
@@ -43,9 +48,15 @@ def scored(root: Path) -> bool:
 
 
 def _write(settings: dict[str, Any], changed: dict[str, Any], workspace: Workspace) -> dict[str, Any]:
-    inputs = {"scores": content(workspace.root / "scores"), "recipe": settings}
+    records = sorted(file for file in workspace.root.rglob("run.json") if file.parent.name != "report")
+    inputs = {"scores": content(workspace.root / "scores"), "recipe": settings, "format": FORMAT}
+    inputs |= {"folders": hash_of(file.read_bytes() for file in records)}
+    place = workspace.folder("report", inputs, force=True)
+    record = read_record(place.path)
+    if record is not None and record["inputs"] == place.inputs and all((place.path / name).is_file() for name in FILES):
+        return json.loads((place.path / FILES[0]).read_text(encoding="utf-8"))
     found = _collect(settings, changed, workspace)
-    with workspace.folder("report", inputs, force=True).writing() as out:
+    with place.writing() as out:
         write_whole(out / "report.json", json.dumps(found, indent=1))
         write_whole(out / "report.md", markdown(found))
         write_whole(out / "report.html", page(found, workspace.root))
