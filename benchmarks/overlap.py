@@ -1,12 +1,12 @@
-"""Does it merge better what overlaps less? Sums of every two fine-tunes of a leave-one-out workspace, and what each keeps.
+"""Does it merge better what overlaps less? Sums of every two fine-tunes of a leave-one-out workspace, and what each loses.
 
     asr-analogy run recipes/quickstart-leave-one-out.yaml --workspace runs/overlap
     python benchmarks/overlap.py runs/overlap [--clips 100] [--scale 1.0]
 
 Fine-tunes: of each source domain on real and on synthetic speech, and of the target on synthetic speech. The task of each is
 real (stand-in) speech of its domain that no fine-tune has heard. For every pair theta_0 + scale (tau_1 + tau_2) is scored on
-the tasks of both: `kept` is the fall in WER against the base, divided by the fall of the fine-tune alone, mean of the two.
-One JSON line per pair, then Spearman's rank correlation of `kept` with cosine and with overlap of the largest 10 % entries.
+the tasks of both: `lost` is its WER minus that of the fine-tune alone, in points, mean of the two. One JSON line per pair,
+then Spearman's rank correlation of `lost` with cosine and with overlap of the largest 10 % entries.
 """
 
 import argparse
@@ -89,18 +89,17 @@ def main() -> None:
             for name, value in model.model.named_parameters():
                 if name in moved:
                     value.add_(moved[name].to(value.dtype))
-        falls = [
-            (start[arms[arm]] - wer(model, sets[arms[arm]])) / (start[arms[arm]] - alone[arm]) for arm in (one, other)
-        ]
+        sums = {arm: wer(model, sets[arms[arm]]) for arm in (one, other)}
+        lost = [sums[arm] - alone[arm] for arm in (one, other)]
         line = {"one": one, "other": other, "cosine": round(pair["cosine"], 3), "overlap": round(pair["overlap"], 3)}
-        lines.append({**line, "conflict": round(pair["conflict"], 3), "kept": round(float(np.mean(falls)), 3)})
+        lines.append({**line, "conflict": round(pair["conflict"], 3), "lost": round(float(np.mean(lost)), 2)})
         print(json.dumps(lines[-1]), flush=True)
-    kept = ranks([line["kept"] for line in lines])
+    lost = ranks([line["lost"] for line in lines])
     found = {
-        key: round(float(np.corrcoef(ranks([line[key] for line in lines]), kept)[0, 1]), 2)
+        key: round(float(np.corrcoef(ranks([line[key] for line in lines]), lost)[0, 1]), 2)
         for key in ("cosine", "overlap")
     }
-    print(json.dumps({"pairs": len(lines), "clips": given.clips, "spearman_of_kept_with": found}))
+    print(json.dumps({"pairs": len(lines), "clips": given.clips, "spearman_of_lost_with": found}))
 
 
 if __name__ == "__main__":

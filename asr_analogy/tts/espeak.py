@@ -107,6 +107,7 @@ def _speak_in_child(engine: ctypes.CDLL, request: Request) -> bytes:
     child = os.fork()
     if child == 0:
         try:
+            os.close(source)  # else a child whose parent was killed would wait for itself to read
             status, pcm = _speak(engine, request)
             with os.fdopen(sink, "wb") as pipe:
                 pipe.write(HEADER.pack(status, len(pcm)) + pcm)

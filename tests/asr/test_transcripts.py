@@ -12,14 +12,20 @@ import pytest
 import yaml
 
 from asr_analogy.asr import transcripts
+from asr_analogy.asr.panel import Panel
 from asr_analogy.asr.transcripts import BATCHES, SECONDS, parts
 from asr_analogy.recipe import Recipe
-from asr_analogy.stages.evaluate import evaluate, folder
+from asr_analogy.speech.jargon import jargon
+from asr_analogy.stages.evaluate import _folder, evaluate
 from asr_analogy.stages.merge import merge
 from asr_analogy.stages.train import train
-from asr_analogy.workspace import Workspace, content
+from asr_analogy.workspace import Folder, Workspace, content
 
 TEXTS = [text + " " + other for text in models.TEXTS for other in models.TEXTS]
+
+
+def folder(recipe: Recipe, place: Workspace, system: str, test: str) -> Folder:
+    return _folder(Panel.of(recipe, place), place, system, test)
 
 
 def prepared(base: Path, root: Path, **settings: Any) -> tuple[Recipe, Workspace]:
@@ -88,6 +94,7 @@ def test_a_call_killed_while_putting_together(tmp_path: Path, monkeypatch: pytes
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
+    jargon(recipe, place)  # is written before anything is decoded
     with monkeypatch.context() as patch:
         patch.setattr("asr_analogy.workspace.Folder.publish", stop)
         with pytest.raises(KeyboardInterrupt):
