@@ -20,6 +20,7 @@ import torch
 from asr_analogy.asr.family import Recogniser, ready
 from asr_analogy.asr.folder import anatomy
 from asr_analogy.asr.hub import find
+from asr_analogy.asr.listening import transcribe
 from asr_analogy.recipe import Recipe
 from asr_analogy.speech.corpus import Corpus, Utterance, read_corpus
 from asr_analogy.speech.domains import domains, held_out
@@ -43,13 +44,7 @@ def tasks(recipe: Recipe, root: Path, clips: int) -> dict[str, list[Utterance]]:
 
 
 def wer(recogniser: Recogniser, rows: list[Utterance]) -> float:
-    order = sorted(range(len(rows)), key=lambda index: rows[index].duration)
-    texts = [""] * len(rows)
-    for start in range(0, len(order), BATCH):
-        part = order[start : start + BATCH]
-        heard = recogniser.transcribe([rows[index].samples() for index in part])
-        for index, text in zip(part, heard, strict=True):
-            texts[index] = text
+    texts = transcribe(recogniser, rows, BATCH)
     return total(count_words([row.text for row in rows], texts)).rate
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from asr_analogy.asr.cost import memory_errors
 from asr_analogy.asr.entropy import entropy
 from asr_analogy.asr.family import Recogniser, ready
+from asr_analogy.asr.listening import transcribe
 from asr_analogy.errors import DataError
 from asr_analogy.progress import progress
 from asr_analogy.speech.corpus import Corpus
@@ -64,23 +65,19 @@ class Audition:
         return found
 
     def _listen(self, title: str, corpus: Corpus, certain: bool) -> Heard:
-        """Decode from short to long, so that batches pad little."""
-        order = sorted(range(len(corpus)), key=lambda index: corpus.rows[index].duration)
-        texts, total, count = [""] * len(corpus), 0.0, 0
+        """Decode, then ask how certain the model is of it, in batches of like length."""
+        total, count = 0.0, 0
         with (
-            progress(title, len(order)) as advance,
+            progress(title, len(corpus)) as advance,
             memory_errors(f"try --set evaluate.batch={max(1, self.batch // 2)}"),
         ):
+            texts = transcribe(self._recogniser, corpus, self.batch, advance=advance)
+            order = sorted(range(len(corpus)), key=lambda index: corpus.rows[index].duration) if certain else []
             for start in range(0, len(order), self.batch):
                 part = order[start : start + self.batch]
                 clips = [corpus[index].samples() for index in part]
-                found = self._recogniser.transcribe(clips)
-                for index, text in zip(part, found, strict=True):
-                    texts[index] = text
-                if certain:
-                    more, tokens = entropy(self._recogniser, clips, found)
-                    total, count = total + more, count + tokens
-                advance(len(part), "")
+                more, tokens = entropy(self._recogniser, clips, [texts[index] for index in part])
+                total, count = total + more, count + tokens
         if certain and not count:
             raise DataError("domain.unlabelled: every clip is longer than the base's window; cut them into utterances")
         return Heard(texts, total / count if certain else None)

@@ -7,12 +7,9 @@ from typing import Any
 from asr_analogy.errors import DataError
 from asr_analogy.page.build import page
 from asr_analogy.recipe import Recipe
-from asr_analogy.text.tables import HEADINGS, TITLES, across, headings, notes, rows, title
+from asr_analogy.text.tables import across, headings, notes, rows, title
 from asr_analogy.text.verdict import verdict
 from asr_analogy.workspace import Workspace, content, hash_of, read_record, write_whole
-
-__all__ = ["HEADINGS", "TITLES", "files", "headings", "markdown", "notes", "report", "report_again", "rows", "scored", "title", "verdict"]  # fmt: skip
-
 
 FILES = ("report.json", "report.md", "report.html")
 FORMAT = 1

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from asr_analogy.asr.audition import Audition, replace_weights
 from asr_analogy.asr.entropy import entropy
 from asr_analogy.asr.family import open_recogniser, ready
+from asr_analogy.asr.listening import transcribe
 from asr_analogy.errors import DataError, GateError, RecipeError
 from asr_analogy.recipe import Merge, Recipe
 from asr_analogy.speech.corpus import Corpus, read_corpus
@@ -297,3 +298,14 @@ def test_speech_without_words_cannot_decide(trained: Path, place: Workspace) -> 
     models.write_corpus(place.root, "domain-dev", [replace(row, text="...") for row in models.utterances(("a",))])
     with pytest.raises(DataError, match="domain-dev: holds no word to choose on"):
         choose(recipe(trained / "base", "dev"), place)
+
+
+def test_a_clip_longer_than_the_window_is_cut_and_heard(tmp_path: Path) -> None:
+    base = models.whisper(tmp_path / "base")
+    window = open_recogniser(base, "en", weights=False).window
+    assert window is not None
+    rows = [models.utterance(0, "a dad", models.clip("a dad", seconds=1.5 * window)), *models.utterances()[:2]]
+    models.write_corpus(tmp_path, "dev", rows)
+    corpus = Corpus(tmp_path / "prepared/dev")
+    heard = Audition(base, "en", 2, tmp_path / "kept").hear("base", None, {"dev": corpus})["dev"]
+    assert heard.texts == transcribe(ready(base, "en"), corpus, 2) and heard.entropy is None

@@ -362,7 +362,7 @@ def test_the_estimate_loads_no_weights(family: str, tmp_path: Path) -> None:
 
 def test_rivals_stand_in_the_table_where_they_are_trained() -> None:
     from asr_analogy.asr.panel import SYSTEMS
-    from asr_analogy.stages.report import TITLES
+    from asr_analogy.text.tables import TITLES
 
     plain = ["base", "general-real", "domain-synthetic", "merged"]
     assert systems(models.recipe("base")) == plain
